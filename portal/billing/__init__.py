@@ -1,0 +1,4 @@
+"""Invoices and payments, whoever took the money.
+
+Owns invoices, invoice_lines and payments.
+"""

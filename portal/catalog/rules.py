@@ -1,0 +1,100 @@
+"""What a tier is made of, as values: metrics, cycles, policies."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from portal.kit.money import Money
+from portal.kit.text import N_
+
+
+class Cycle(StrEnum):
+    """How often a price is due."""
+
+    MONTHLY = "monthly"
+    YEARLY = "yearly"
+
+
+class CreditPolicy(StrEnum):
+    """What happens to unspent included credits at renewal."""
+
+    RESET = "reset"
+    ROLLOVER = "rollover"
+
+
+class Metric(StrEnum):
+    """Something counted."""
+
+    ORDERS = "orders"
+    PRODUCTS = "products"
+    TEAM_MEMBERS = "team_members"
+    STORAGE_GB = "storage_gb"
+    SITES = "sites"
+    SECTORS = "sectors"
+    CHATBOTS = "chatbots"
+    CONVERSATIONS = "conversations"
+    PROJECTS = "projects"
+
+
+#: Counted anew each period; all others are levels that stay.
+PER_PERIOD = frozenset({Metric.ORDERS, Metric.CONVERSATIONS})
+
+METRIC_NAMES = {
+    Metric.ORDERS: N_("Orders"),
+    Metric.PRODUCTS: N_("Products"),
+    Metric.TEAM_MEMBERS: N_("Team members"),
+    Metric.STORAGE_GB: N_("Storage (GB)"),
+    Metric.SITES: N_("Sites"),
+    Metric.SECTORS: N_("Sectors"),
+    Metric.CHATBOTS: N_("Chatbots"),
+    Metric.CONVERSATIONS: N_("Conversations"),
+    Metric.PROJECTS: N_("Projects"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A price as it was when it was looked up; ``amount.minor`` is for one whole cycle."""
+
+    id: int
+    tier_id: int
+    cycle: Cycle
+    amount: Money
+    stripe_price_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IncludedAddon:
+    """An add-on that a tier brings along; ``variant`` is the size of a package, empty where there is one size."""
+
+    code: str
+    name: str
+    variant: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A tier with everything that pages and rules read. A limit of None is unlimited."""
+
+    id: int
+    code: str
+    name: str
+    pitch: str
+    position: int
+    trial_days: int
+    included_credits: int
+    credit_policy: CreditPolicy
+    rollover_cap: int | None
+    is_public: bool
+    is_active: bool
+    self_service: bool
+    highlighted: bool
+    limits: dict[str, int | None]
+    features: dict[str, str]
+    prices: tuple[Price, ...]
+    addons: tuple[IncludedAddon, ...]
+
+    def price(self, cycle: Cycle, currency: str | None = None) -> Price | None:
+        """The live public price of that cycle (and currency, when several are sold)."""
+        found = [p for p in self.prices if p.cycle == cycle and currency in (None, p.amount.currency)]
+        return found[0] if found else None

@@ -1,0 +1,99 @@
+"""From rows to the queue: claims what is due, hands it to RQ, sweeps up what was missed, inserts periodic work."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from sqlalchemy.exc import OperationalError
+
+from portal.kit import clock, log, outbox, periodic
+from portal.kit.db import db
+from portal.kit.models import Heartbeat
+from portal.kit.outbox import Claim
+from portal.kit.unit_of_work import unit_of_work
+
+QUEUE = "portal"
+WAKE = "portal:wake"
+EXECUTE = "portal.kit.jobs.execute"
+logger = log.get(__name__)
+
+
+def connect(url: str) -> "Redis[bytes]":
+    """A Redis client with short time-outs: a store that hangs must not hang us."""
+    return Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2, health_check_interval=15)
+
+
+def wake(redis: "Redis[bytes]") -> None:
+    """Hint that there is work. Losing it costs a second of waiting, so Redis being away is no error."""
+    try:
+        redis.lpush(WAKE, "1")
+        redis.ltrim(WAKE, 0, 0)
+    except RedisError:
+        logger.warning("outbox.wake_failed")
+
+
+def dispatch(redis: "Redis[bytes]") -> int:
+    """Claim due jobs and push them to the queue; returns how many. A refused push gives the claim back."""
+    with unit_of_work():
+        claims = outbox.claim_due()
+    unsent: list[Claim] = list(claims)
+    try:
+        queue = Queue(QUEUE, connection=redis)
+        for claim in claims:
+            queue.enqueue(
+                EXECUTE, claim.job_id, claim.token, job_id=f"outbox-{claim.job_id}-{claim.token}", result_ttl=0,
+                failure_ttl=3600,
+            )
+            unsent.remove(claim)
+    except RedisError as error:
+        logger.warning("outbox.redis_away", error=str(error))
+    finally:
+        if unsent:
+            with unit_of_work():
+                outbox.give_back(unsent)
+    return len(claims) - len(unsent)
+
+
+def beat(kind: str) -> None:
+    """Say that this process lives."""
+    name = f"{kind}:{socket.gethostname()}:{os.getpid()}"
+    with unit_of_work() as session:
+        session.merge(Heartbeat(process=name[:80], kind=kind, seen_at=clock.wall()))
+
+
+def forget_silent(older_than: timedelta = timedelta(hours=1)) -> None:
+    """Drop heartbeats of processes that are long gone."""
+    with unit_of_work() as session:
+        session.query(Heartbeat).filter(Heartbeat.seen_at < clock.wall() - older_than).delete()
+
+
+def run(redis: "Redis[bytes]", stopping: Callable[[], bool]) -> None:
+    """The scheduler's loop, until told to stop. Survives Redis and the database going away; several may run."""
+    beaten = 0.0
+    while not stopping():
+        try:
+            if time.monotonic() - beaten > 10:
+                beat("scheduler")
+                forget_silent()
+                beaten = time.monotonic()
+            with unit_of_work():
+                periodic.insert_due()
+            while dispatch(redis):
+                pass
+        except OperationalError as error:
+            logger.warning("scheduler.database_away", error=str(error.orig))
+        finally:
+            db.session.remove()
+        _wait(redis)
+
+
+def _wait(redis: "Redis[bytes]") -> None:
+    try:
+        redis.brpop([WAKE], timeout=1)
+    except RedisError:
+        time.sleep(1)

@@ -1,0 +1,182 @@
+"""Jobs are rows first: written with their cause, leased, tried again with growing gaps, marked with their effect."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select, update
+
+from portal.kit import clock, log, tasks
+from portal.kit.db import db, insert_once
+from portal.kit.models import OutboxJob
+from portal.kit.unit_of_work import UnitOfWorkError, after_commit, in_unit_of_work
+
+#: How long a taken job may be silent before another worker may take it.
+LEASE = timedelta(seconds=60)
+#: Jobs handed out and not yet finished, over all workers.
+IN_FLIGHT_CAP = 20
+_wake_hint = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to try a job: void as soon as somebody else has claimed it."""
+
+    job_id: int
+    token: int
+
+
+class LeaseLostError(RuntimeError):
+    """Another worker took this job over; this attempt must leave no trace."""
+
+
+def enqueue(
+    task: str,
+    *,
+    dedupe_key: str | None = None,
+    delay: timedelta = timedelta(),
+    vendor_id: int | None = None,
+    **args: Any,
+) -> bool:
+    """Write a job to be done after this transaction. False when a job with this dedupe key was written before.
+
+    ``args`` are small JSON values (ids, never secrets or documents).
+    """
+    if not in_unit_of_work():
+        raise UnitOfWorkError("a job is written with its cause: open a unit of work")
+    tasks.find(task)
+    now = clock.wall()
+    values = {
+        "task": task,
+        "args": args,
+        "dedupe_key": dedupe_key,
+        "vendor_id": vendor_id,
+        "state": "pending",
+        "run_at": now + delay,
+        "lease_token": 0,
+        "attempts": 0,
+        "request_id": log.request_id.get(),
+        "created_at": now,
+    }
+    written = insert_once(OutboxJob, values, ["dedupe_key"])
+    if written and _wake_hint:
+        after_commit(_wake_hint)
+    return written
+
+
+def on_wake(hint: Any) -> None:
+    """Set the callable that tells the dispatcher, after a commit, that there is work."""
+    global _wake_hint
+    _wake_hint = hint
+
+
+def emit(event: str, *, dedupe_key: str, vendor_id: int | None = None, **payload: Any) -> None:
+    """Write one job per listener of a named event; the lower room does not know who listens."""
+    for listener in tasks.listeners(event):
+        enqueue(listener, dedupe_key=f"{event}:{dedupe_key}:{listener}", vendor_id=vendor_id, **payload)
+
+
+def claim_due(limit: int = IN_FLIGHT_CAP) -> list[Claim]:
+    """Lease the jobs that are due, oldest first, never more in flight than the cap. Inside a unit of work."""
+    now = clock.wall()
+    in_flight = db.session.scalar(
+        select(func.count()).select_from(OutboxJob).where(OutboxJob.state == "pending", OutboxJob.lease_until > now)
+    )
+    room = min(limit, IN_FLIGHT_CAP - int(in_flight or 0))
+    if room <= 0:
+        return []
+    due = (
+        select(OutboxJob.id, OutboxJob.lease_token)
+        .where(
+            OutboxJob.state == "pending",
+            OutboxJob.run_at <= now,
+            or_(OutboxJob.lease_until.is_(None), OutboxJob.lease_until <= now),
+        )
+        .order_by(OutboxJob.run_at, OutboxJob.id)
+        .limit(room)
+        .with_for_update(skip_locked=True)
+    )
+    claims = [Claim(row.id, row.lease_token + 1) for row in db.session.execute(due)]
+    for claim in claims:
+        db.session.execute(
+            update(OutboxJob)
+            .where(OutboxJob.id == claim.job_id)
+            .values(lease_until=now + LEASE, lease_token=claim.token)
+            .execution_options(synchronize_session=False)
+        )
+    return claims
+
+
+def give_back(claims: list[Claim]) -> None:
+    """The queue did not take these: due again soon, no attempt counted. Inside a unit of work."""
+    for claim in claims:
+        db.session.execute(
+            update(OutboxJob)
+            .where(OutboxJob.id == claim.job_id, OutboxJob.lease_token == claim.token)
+            .values(lease_until=None, run_at=clock.wall() + timedelta(seconds=2))
+            .execution_options(synchronize_session=False)
+        )
+
+
+def take(claim: Claim) -> OutboxJob | None:
+    """Start an attempt: count it and renew the lease. None when it is done or claimed anew. Inside a unit of work."""
+    job = locked(claim.job_id)
+    if job is None or job.state != "pending" or job.lease_token != claim.token:
+        return None
+    job.attempts += 1
+    job.lease_until = clock.wall() + LEASE
+    return job
+
+
+def finish(claim: Claim) -> None:
+    """Mark the job done in the transaction of its effect; LeaseLostError undoes an effect that came too late."""
+    job = locked(claim.job_id)
+    if job is None or job.state != "pending" or job.lease_token != claim.token:
+        raise LeaseLostError(f"job {claim.job_id}")
+    job.state, job.done_at, job.lease_until, job.last_error = "done", clock.wall(), None, None
+
+
+def fail(claim: Claim, error: str, max_attempts: int) -> None:
+    """Note why an attempt failed; try again after a growing gap, or lay the job with the dead letters."""
+    job = locked(claim.job_id)
+    if job is None or job.state != "pending" or job.lease_token != claim.token:
+        return
+    job.last_error = error[:2000]
+    job.lease_until = None
+    if job.attempts >= max_attempts:
+        job.state = "dead"
+    else:
+        job.run_at = clock.wall() + retry_gap(job.attempts)
+
+
+def retry_gap(attempts: int) -> timedelta:
+    """2 s, 4 s, 8 s … at most one hour between tries."""
+    return timedelta(seconds=min(2**attempts, 3600))
+
+
+def revive(job_id: int) -> bool:
+    """Try a dead letter again, from the first attempt; False when it is not dead. Inside a unit of work."""
+    job = locked(job_id)
+    if job is None or job.state != "dead":
+        return False
+    job.state, job.attempts, job.run_at = "pending", 0, clock.wall()
+    return True
+
+
+def locked(job_id: int) -> OutboxJob | None:
+    """The job's row under a lock, read anew."""
+    return db.session.scalar(
+        select(OutboxJob).where(OutboxJob.id == job_id).with_for_update().execution_options(populate_existing=True)
+    )
+
+
+def pending(now: datetime) -> int:
+    """How many jobs are due or under way at ``now`` (wall); jobs that wait for a later time do not count."""
+    return int(
+        db.session.scalar(
+            select(func.count())
+            .select_from(OutboxJob)
+            .where(OutboxJob.state == "pending", or_(OutboxJob.run_at <= now, OutboxJob.lease_until > now))
+        )
+        or 0
+    )

@@ -1,0 +1,41 @@
+"""Periodic tasks: rows, one per task and period, so that many schedulers insert each once."""
+
+from datetime import UTC, datetime, timedelta
+
+from portal.kit import clock, outbox, tasks
+from portal.kit.db import db
+from portal.kit.models import PeriodicRun
+from portal.kit.tasks import Periodic
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def period_of(moment: datetime, every: timedelta) -> datetime:
+    """Start of the period that ``moment`` lies in; periods are half-open and count from the epoch."""
+    return EPOCH + ((moment - EPOCH) // every) * every
+
+
+def due_periods(last: datetime | None, now: datetime, task: Periodic) -> list[datetime]:
+    """The periods to serve now: the present one, and with ``missed="every"`` those since ``last`` too."""
+    present = period_of(now, task.every)
+    if last is not None and last >= present:
+        return []
+    if last is None or task.missed == "latest":
+        return [present]
+    count = (present - last) // task.every
+    return [last + task.every * (i + 1) for i in range(count)]
+
+
+def insert_due() -> int:
+    """Insert the jobs of all periods that have begun; returns how many. Inside a unit of work."""
+    inserted = 0
+    for task in tasks.all_periodic():
+        now = clock.business() if task.clock == "business" else clock.wall()
+        row = db.session.get(PeriodicRun, task.task, with_for_update=True)
+        for period in due_periods(row.period_at if row else None, now, task):
+            inserted += outbox.enqueue(task.task, dedupe_key=f"periodic:{task.task}:{period.isoformat()}")
+            if row is None:
+                row = PeriodicRun(task=task.task, period_at=period)
+                db.session.add(row)
+            row.period_at = period
+    return inserted

@@ -1,0 +1,4 @@
+"""Reads across rooms for staff: vendor lists now, figures later.
+
+Owns no table.
+"""

@@ -1,0 +1,99 @@
+"""The state machine and arithmetic of subscriptions, pure."""
+
+import hashlib
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The state of a subscription; a vendor's standing is derived from it."""
+
+    TRIAL = "trial"
+    TRIAL_ENDED = "trial_ended"
+    ACTIVE = "active"
+    PENDING_PAYMENT = "pending_payment"
+    PAST_DUE = "past_due"
+    SUSPENDED = "suspended"
+    CANCELLED = "cancelled"
+
+
+class Provider(StrEnum):
+    """Who takes the money."""
+
+    NONE = "none"
+    STRIPE = "stripe"
+    TRANSFER = "transfer"
+
+
+class When(StrEnum):
+    """When a tier change applies."""
+
+    NOW = "now"
+    NEXT = "next"
+
+
+class ChangeState(StrEnum):
+    """Where an intent to change the tier stands."""
+
+    REQUESTED = "requested"
+    SCHEDULED = "scheduled"
+    AWAITING_PAYMENT = "awaiting_payment"
+    APPLIED = "applied"
+    UNDONE = "undone"
+    REFUSED = "refused"
+
+
+#: Standings in which the product is open. past_due keeps it open during grace (SUB-8).
+OPEN = frozenset({Status.TRIAL, Status.ACTIVE, Status.PAST_DUE})
+
+#: Stripe's subscription states as ours (SUB-3: a trial with a card on file counts as active).
+FROM_STRIPE = {
+    "trialing": Status.ACTIVE,
+    "active": Status.ACTIVE,
+    "past_due": Status.PAST_DUE,
+    "unpaid": Status.SUSPENDED,
+    "paused": Status.SUSPENDED,
+    "canceled": Status.CANCELLED,
+    "incomplete": Status.PENDING_PAYMENT,
+    "incomplete_expired": Status.CANCELLED,
+}
+
+REMINDER_DAYS = (7, 3, 1)
+
+
+def is_open(status: Status) -> bool:
+    """May the vendor use the product?"""
+    return status in OPEN
+
+
+def reminder_due(trial_ends_at: datetime, now: datetime) -> int | None:
+    """Which reminder (7, 3 or 1 days before the end) belongs to this moment; None before, between none and after.
+
+    Each covers the time until the next one, so a reminder that could not go out at once still goes out, but never
+    one that has been overtaken.
+    """
+    left = trial_ends_at - now
+    if left <= timedelta():
+        return None
+    due = [days for days in REMINDER_DAYS if left <= timedelta(days=days)]
+    return min(due) if due else None
+
+
+def person_hash(email_key: str) -> str:
+    """A person as far as an address tells: sub-addresses and, at Gmail, dots are the same mailbox (SUB-1)."""
+    local, _, domain = email_key.partition("@")
+    local = local.split("+", 1)[0]
+    if domain in ("gmail.com", "googlemail.com"):
+        local, domain = local.replace(".", ""), "gmail.com"
+    return hashlib.sha256(f"{local}@{domain}".encode()).hexdigest()
+
+
+def prorated_credits(old_included: int, new_included: int, start: datetime, end: datetime, at: datetime) -> int:
+    """Credits that an upgrade within a period adds: the difference, by the share of the period that is left.
+
+    Rounded down; nothing for a tier that includes no more.
+    """
+    if new_included <= old_included or at >= end:
+        return 0
+    left, whole = end - max(at, start), end - start
+    return int((new_included - old_included) * (left / timedelta(seconds=1)) // (whole / timedelta(seconds=1)))

@@ -1,0 +1,43 @@
+"""Usage events, and the counters and days that are sums of them."""
+
+from datetime import date, datetime
+
+from sqlalchemy import String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.kit.db import Id, Model, TenantMixin
+
+
+class UsageEvent(TenantMixin, Model):
+    """Something happened, once: ``key`` is the sender's idempotency key. ``quantity`` may be negative for levels."""
+
+    __tablename__ = "usage_events"
+    id: Mapped[Id]
+    key: Mapped[str] = mapped_column(String(120))
+    metric: Mapped[str] = mapped_column(String(40))
+    quantity: Mapped[int]
+    subject: Mapped[str | None] = mapped_column(String(120))
+    at: Mapped[datetime]
+    __table_args__ = (UniqueConstraint("vendor_id", "key"),)
+
+
+class UsageCounter(TenantMixin, Model):
+    """The sum of a metric's events in a period; levels use one period that starts at the epoch."""
+
+    __tablename__ = "usage_counters"
+    id: Mapped[Id]
+    metric: Mapped[str] = mapped_column(String(40))
+    period_start: Mapped[datetime]
+    used: Mapped[int]
+    __table_args__ = (UniqueConstraint("vendor_id", "metric", "period_start"),)
+
+
+class UsageDaily(TenantMixin, Model):
+    """The sum of a metric's events on a day (UTC)."""
+
+    __tablename__ = "usage_daily"
+    id: Mapped[Id]
+    metric: Mapped[str] = mapped_column(String(40))
+    day: Mapped[date]
+    quantity: Mapped[int]
+    __table_args__ = (UniqueConstraint("vendor_id", "metric", "day"),)

@@ -1,0 +1,1 @@
+"""The HTML doors, one module per room they open."""

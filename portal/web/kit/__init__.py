@@ -1,0 +1,1 @@
+"""What every HTML door uses: responder, fragments, forms, headers, sign-in wrapper, error pages."""

@@ -1,0 +1,1 @@
+"""Doors for everybody: pricing, sign-up, sign-in."""

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,14 @@ class SupervisorLock:
 
 
 class Leftovers:
-    """The children of this folder by process id, so that the next start can end what a killed supervisor left."""
+    """The children of this folder by process id and birth, so that the next start can end what was left over."""
 
-    def __init__(self, file: Path, command_of: Callable[[int], str] | None = None) -> None:
+    def __init__(self, file: Path) -> None:
         self.file = file
-        self._command_of = command_of or command_line
 
     def record(self, processes: Iterable[int]) -> None:
         """Remember these; called after every start."""
-        known = {str(pid): self._command_of(pid) for pid in processes}
+        known = {str(pid): birth(pid) for pid in processes}
         fresh = self.file.with_suffix(".new")
         fresh.write_text(json.dumps(known))
         fresh.replace(self.file)
@@ -66,7 +65,7 @@ class Leftovers:
         known: dict[str, str] = {}
         with contextlib.suppress(FileNotFoundError, ValueError):
             known = json.loads(self.file.read_text())
-        return [int(pid) for pid, command in known.items() if command and self._command_of(int(pid)) == command]
+        return [int(pid) for pid, born in known.items() if born and birth(int(pid)) == born]
 
     def end(self, patience: float = 4.0) -> int:
         """Stop them, with all they started; says how many there were."""
@@ -81,13 +80,18 @@ class Leftovers:
         return len(found)
 
 
-def command_line(pid: int) -> str:
-    """The command of a live process, or nothing. A zombie has none."""
-    proc = Path("/proc")
-    if (proc / "self").exists():
+def birth(pid: int) -> str:
+    """When a live process was started, as its system counts it; nothing for one that is gone or a zombie.
+
+    With the process id it names a process for good. A command line would not do: it is empty for an instant after a
+    start, and some programs rewrite theirs.
+    """
+    if Path("/proc/self/stat").exists():
         try:
-            return (proc / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            # The name, in brackets, may hold blanks and brackets itself; after it come the state first, the birth 20th.
+            fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             return ""
-    asked = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return "" if fields[0] == "Z" else fields[19]
+    asked = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return asked.stdout.strip()

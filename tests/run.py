@@ -1,0 +1,171 @@
+"""``make test``: every test on SQLite, then on PostgreSQL, and in a browser, as far as this machine can.
+
+``python -m tests.run [--soak] [--coverage] [--only sqlite|postgres] [pytest's own arguments]``
+
+What pytest is told through the environment: TEST_DATABASE_URL (empty: SQLite files; else a PostgreSQL server on which
+each worker makes its own database), TEST_REDIS_URL, CHROMIUM. PORTAL_REQUIRE=chromium,postgres,redis makes it an error
+when one of these is missing, instead of a line at the end.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from portal.cli.embedded_redis import RedisMissing
+from tests import services
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Tests must never see what the person at the keyboard works with.
+NEVER_INHERITED = (
+    "APP_ENV", "BASE_URL", "CLOCK_OFFSET_FILE", "DATABASE_URL", "DATA_DIR", "DEMO", "ENCRYPTION_KEYS", "LOG_FORMAT",
+    "PROMETHEUS_MULTIPROC_DIR", "REDIS_URL", "SECRET_KEY", "TEST_DATABASE_URL",
+)  # fmt: skip
+NEVER_INHERITED_PREFIXES = ("STRIPE_", "SMTP_", "SANDBOX_")
+NO_TESTS_COLLECTED = 5
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one run of pytest counted."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else "")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of pytest: on which database, with which choice of tests."""
+
+    name: str
+    database: str
+    marks: str
+
+
+def read_tally(report: Path) -> Tally:
+    """From a JUnit report; a missing one counts as a failure, since pytest then died."""
+    if not report.exists():
+        return Tally(failed=1)
+    suites = ElementTree.parse(report).getroot().iter("testsuite")
+    total = Tally()
+    for suite in suites:
+        tests, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        total += Tally(tests - skipped - failed, failed, skipped)
+    return total
+
+
+def plan(postgres: str | None, browser: str | None, *, only: str, soak: bool) -> list[Pass]:
+    """Journeys in the browser run on the first database alone: they look at pages, not at SQL."""
+    wanted = "soak" if soak else "not soak"
+    with_browser = wanted if browser else f"{wanted} and not browser"
+    passes = [Pass("SQLite", "", with_browser)] if only != "postgres" else []
+    if postgres and only != "sqlite":
+        passes.append(Pass("PostgreSQL", postgres, f"{wanted} and not browser" if passes else with_browser))
+    return passes
+
+
+def left_out(postgres: str | None, browser: str | None, *, only: str) -> list[str]:
+    """One line for each thing this run could not test, with the way to change that."""
+    lines = []
+    if only:
+        lines.append(f"the other database (only {only} was asked for)")
+    elif not postgres:
+        lines.append("PostgreSQL: none reached or started (install postgresql, or set TEST_POSTGRES_URL)")
+    if not browser:
+        lines.append("browser journeys: no Chromium (install chromium, or set CHROMIUM)")
+    return lines
+
+
+def missing(required: str, found: Mapping[str, object]) -> list[str]:
+    """Names in PORTAL_REQUIRE that were not found. Raises ValueError for a name that means nothing."""
+    names = [name.strip() for name in required.split(",") if name.strip()]
+    if unknown := set(names) - found.keys():
+        raise ValueError(f"PORTAL_REQUIRE knows {', '.join(found)}, not {', '.join(sorted(unknown))}.")
+    return [name for name in names if not found[name]]
+
+
+def environment(redis_url: str, database: str, browser: str | None) -> dict[str, str]:
+    """What pytest and all it starts may see."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in NEVER_INHERITED and not name.startswith(NEVER_INHERITED_PREFIXES)
+    }
+    told = {"APP_ENV": "test", "TEST_DATABASE_URL": database, "TEST_REDIS_URL": redis_url, "REDIS_URL": redis_url}
+    return kept | told | {"CHROMIUM": browser or ""}
+
+
+def run_pass(each: Pass, env: Mapping[str, str], report: Path, extra: Sequence[str], *, coverage: bool) -> Tally:
+    """Run pytest once, its output going straight to the terminal."""
+    measured = ["-m", "coverage", "run"] if coverage else []
+    command = [sys.executable, *measured, "-m", "pytest", "-n", "0" if coverage else "auto", "--dist", "loadgroup"]
+    print(f"\n=== {each.name} ===", flush=True)
+    done = subprocess.run(
+        [*command, "-q", "-m", each.marks, f"--junit-xml={report}", *extra], cwd=ROOT, env=dict(env), check=False
+    )
+    tally = read_tally(report)
+    if done.returncode and not tally.failed:
+        tally += Tally(failed=1)
+        print(f"pytest ended with status {done.returncode}" + (" (no tests)" * (done.returncode == NO_TESTS_COLLECTED)))
+    return tally
+
+
+def run(options: argparse.Namespace, extra: Sequence[str], folder: Path) -> int:
+    """All passes, then the account of them; the last line adds up."""
+    browser = services.chromium()
+    with services.redis(folder) as redis_url, services.postgres(folder) as postgres_url:
+        if absent := missing(
+            os.environ.get("PORTAL_REQUIRE", ""),
+            {"chromium": browser, "postgres": postgres_url, "redis": redis_url},
+        ):
+            print(f"Required here, but missing: {', '.join(absent)}")
+            return 1
+        lines, total = [], Tally()
+        for each in plan(postgres_url, browser, only=options.only, soak=options.soak):
+            begun = time.monotonic()
+            env = environment(redis_url, each.database, browser)
+            tally = run_pass(each, env, folder / f"{each.name}.xml", extra, coverage=options.coverage)
+            lines.append(f"{each.name}: {tally} in {time.monotonic() - begun:.0f} s")
+            total += tally
+    print("\n" + "\n".join(lines))
+    for line in left_out(postgres_url, browser, only=options.only) or ["nothing"]:
+        print(f"Left out: {line}")
+    print(total, flush=True)
+    return 1 if total.failed else 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--soak", action="store_true", help="the long versions only")
+    parser.add_argument("--coverage", action="store_true", help="list the lines never reached")
+    parser.add_argument("--only", choices=["sqlite", "postgres"], default="", help="one database only")
+    options, extra = parser.parse_known_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="portal-tests-") as folder:
+        try:
+            status = run(options, extra, Path(folder))
+        except (RedisMissing, ValueError) as problem:
+            print(problem)
+            return 1
+    if options.coverage:
+        subprocess.run([sys.executable, "-m", "coverage", "combine", "--quiet"], cwd=ROOT, check=False)
+        subprocess.run([sys.executable, "-m", "coverage", "report"], cwd=ROOT, check=False)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

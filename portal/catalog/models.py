@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.catalog.rules import CreditPolicy, Cycle
-from portal.kit.db import BigId, Code, Currency, Id, Model, StripeId, one_of
+from portal.kit.db import BigId, Currency, Id, Model, StripeId, one_of
 
 
 class SubscriptionTier(Model):

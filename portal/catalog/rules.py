@@ -33,6 +33,9 @@ class Metric(StrEnum):
     CHATBOTS = "chatbots"
     CONVERSATIONS = "conversations"
     PROJECTS = "projects"
+    DOMAINS = "domains"
+    MAILBOXES = "mailboxes"
+    CERTIFICATES = "certificates"
 
 
 #: Counted anew each period; all others are levels that stay.
@@ -48,7 +51,43 @@ METRIC_NAMES = {
     Metric.CHATBOTS: N_("Chatbots"),
     Metric.CONVERSATIONS: N_("Conversations"),
     Metric.PROJECTS: N_("Projects"),
+    Metric.DOMAINS: N_("Own domains"),
+    Metric.MAILBOXES: N_("Email addresses"),
+    Metric.CERTIFICATES: N_("Premium certificates"),
 }
+
+#: A feature that is there or not has this one level.
+ON = "yes"
+
+FEATURE_NAMES = {
+    "analytics": N_("Analytics"),
+    "support": N_("Support"),
+    "custom_branding": N_("Your own branding"),
+    "white_label": N_("White label"),
+    "api_access": N_("API access"),
+}
+
+#: Levels of a feature from the least to the most; a feature not named here is on or off.
+FEATURE_LEVELS = {
+    "analytics": ("basic", "advanced"),
+    "support": ("email", "priority", "dedicated"),
+}
+
+LEVEL_NAMES = {
+    ON: N_("Included"),
+    "basic": N_("Basic"),
+    "advanced": N_("Advanced"),
+    "email": N_("By email"),
+    "priority": N_("Priority"),
+    "dedicated": N_("Dedicated contact"),
+}
+
+
+def higher_level(feature: str, one: str, other: str) -> str:
+    """The better of two levels of a feature; a level nobody ranked counts below every ranked one."""
+    ladder = FEATURE_LEVELS.get(feature, (ON,))
+    return max(one, other, key=lambda level: ladder.index(level) if level in ladder else -1)
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +132,16 @@ class Tier:
     features: dict[str, str]
     prices: tuple[Price, ...]
     addons: tuple[IncludedAddon, ...]
+    stripe_product_id: str | None = None
 
     def price(self, cycle: Cycle, currency: str | None = None) -> Price | None:
         """The live public price of that cycle (and currency, when several are sold)."""
         found = [p for p in self.prices if p.cycle == cycle and currency in (None, p.amount.currency)]
         return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What loading a preset changed, as lines for people; empty when all stood as it should."""
+
+    changes: tuple[str, ...]

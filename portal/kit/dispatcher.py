@@ -23,9 +23,12 @@ EXECUTE = "portal.kit.jobs.execute"
 logger = log.get(__name__)
 
 
-def connect(url: str) -> "Redis[bytes]":
-    """A Redis client with short time-outs: a store that hangs must not hang us."""
-    return Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2, health_check_interval=15)
+def connect(url: str, patience: float = 2) -> "Redis[bytes]":
+    """A Redis client that gives up after ``patience`` seconds: a store that hangs must not hang a request.
+
+    Worker and scheduler block while they wait for work and need more of it.
+    """
+    return Redis.from_url(url, socket_timeout=patience, socket_connect_timeout=2, health_check_interval=15)
 
 
 def wake(redis: "Redis[bytes]") -> None:
@@ -46,7 +49,11 @@ def dispatch(redis: "Redis[bytes]") -> int:
         queue = Queue(QUEUE, connection=redis)
         for claim in claims:
             queue.enqueue(
-                EXECUTE, claim.job_id, claim.token, job_id=f"outbox-{claim.job_id}-{claim.token}", result_ttl=0,
+                EXECUTE,
+                claim.job_id,
+                claim.token,
+                job_id=f"outbox-{claim.job_id}-{claim.token}",
+                result_ttl=0,
                 failure_ttl=3600,
             )
             unsent.remove(claim)

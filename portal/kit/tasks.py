@@ -91,5 +91,3 @@ def listeners(event: str) -> tuple[str, ...]:
 def all_events() -> dict[str, tuple[str, ...]]:
     """Every declared event with its listeners."""
     return dict(_listeners)
-
-

@@ -1,1 +1,17 @@
 """The HTML doors, one module per room they open."""
+
+import importlib
+
+from flask import Flask
+
+#: Every module here has a ``blueprint``; its views declare their audience.
+DOORS: tuple[str, ...] = ()
+
+
+def register(app: Flask) -> None:
+    """Hang every door into the app."""
+    from portal.web import ops
+
+    ops.init_app(app)
+    for door in DOORS:
+        app.register_blueprint(importlib.import_module(f"portal.web.{door}").blueprint)

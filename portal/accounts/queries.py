@@ -1,0 +1,125 @@
+"""Who is at the door: one query answers user, staff role, vendor, role and standing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, case, func, select
+
+from portal.identity.models import Membership, StaffRole, User, UserSession, Vendor
+from portal.identity.rules import Role, StaffKind
+from portal.kit import clock, tenancy
+from portal.kit.db import db
+from portal.subscriptions.models import VendorSubscription
+from portal.subscriptions.rules import Status
+
+
+@dataclass(frozen=True, slots=True)
+class VendorAtDoor:
+    """The vendor that a request speaks for, as it is now; ``standing`` is None before any tier was chosen."""
+
+    id: int
+    code: str
+    name: str
+    stage: str
+    time_zone: str
+    role: Role
+    standing: Status | None
+    trial_ends_at: datetime | None
+    period_end: datetime | None
+    blocked: bool
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A signed-in person. ``vendor`` is None for staff without a vendor and for vendors that are not theirs."""
+
+    session_id: int
+    user_id: int
+    name: str
+    email: str
+    locale: str
+    theme: str
+    verified: bool
+    staff: StaffKind | None
+    vendor: VendorAtDoor | None
+
+
+def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) -> Visitor | None:
+    """The person behind a session token, with the vendor named in the address or else the preferred or first one.
+
+    None when the session is unknown, expired or revoked, or the person is blocked. One query.
+    """
+    with tenancy.unscoped("the person at the door decides the tenant"):
+        row = db.session.execute(_statement(token_hash, code, preferred_vendor)).first()
+    if row is None:
+        return None
+    vendor = None
+    if row.vendor_id is not None:
+        vendor = VendorAtDoor(
+            id=row.vendor_id,
+            code=row.code,
+            name=row.vendor_name,
+            stage=row.stage,
+            time_zone=row.time_zone,
+            role=Role(row.role),
+            standing=Status(row.status) if row.status else None,
+            trial_ends_at=row.trial_ends_at,
+            period_end=row.period_end,
+            blocked=row.vendor_blocked_at is not None,
+            others=row.vendors - 1,
+        )
+    return Visitor(
+        session_id=row.session_id,
+        user_id=row.user_id,
+        name=row.name,
+        email=row.email,
+        locale=row.locale,
+        theme=row.theme,
+        verified=row.email_verified_at is not None,
+        staff=StaffKind(row.staff) if row.staff else None,
+        vendor=vendor,
+    )
+
+
+def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) -> Select[tuple[object, ...]]:
+    of_user = Membership.user_id == User.id
+    count = select(func.count()).select_from(Membership).where(of_user).correlate(User).scalar_subquery()
+    wanted = Vendor.code == code if code else Vendor.id.is_not(None)
+    statement = (
+        select(
+            UserSession.id.label("session_id"),
+            User.id.label("user_id"),
+            User.name,
+            User.email,
+            User.locale,
+            User.theme,
+            User.email_verified_at,
+            StaffRole.role.label("staff"),
+            Vendor.id.label("vendor_id"),
+            Vendor.code,
+            Vendor.name.label("vendor_name"),
+            Vendor.stage,
+            Vendor.time_zone,
+            Vendor.blocked_at.label("vendor_blocked_at"),
+            Membership.role,
+            VendorSubscription.status,
+            VendorSubscription.trial_ends_at,
+            VendorSubscription.period_end,
+            count.label("vendors"),
+        )
+        .join(User, User.id == UserSession.user_id)
+        .outerjoin(StaffRole, StaffRole.user_id == User.id)
+        .outerjoin(Membership.__table__.join(Vendor.__table__, Vendor.id == Membership.vendor_id), of_user & wanted)
+        .outerjoin(
+            VendorSubscription, (VendorSubscription.vendor_id == Vendor.id) & VendorSubscription.ended_at.is_(None)
+        )
+        .where(
+            UserSession.token_hash == token_hash,
+            UserSession.revoked_at.is_(None),
+            UserSession.expires_at > clock.wall(),
+            User.blocked_at.is_(None),
+        )
+    )
+    first = case((Vendor.id == preferred_vendor, 0), else_=1) if preferred_vendor else Membership.id
+    return statement.order_by(first, Membership.id).limit(1)

@@ -1,0 +1,140 @@
+"""The house is put together here: extensions, doors, error pages, and which event wakes which verb."""
+
+import importlib
+from pathlib import Path
+
+from flask import Flask, Response, g, redirect, request, session
+from flask_babel import Babel
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_migrate import Migrate
+from flask_wtf import CSRFProtect
+from jinja2 import StrictUndefined
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from config import Config
+from portal.kit import clock, dispatcher, log, outbox, tasks
+from portal.kit.db import db, engine_options, relax_durability
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Rooms whose jobs.py registers tasks.
+ROOMS_WITH_JOBS: tuple[str, ...] = ()
+
+#: Named events, and the tasks that each wakes. Rooms that emit do not know who listens.
+EVENTS: dict[str, tuple[str, ...]] = {
+    "subscription.changed": (),
+}
+
+csrf = CSRFProtect()
+migrate = Migrate()
+babel = Babel()
+limiter = Limiter(get_remote_address, default_limits=[])
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Build the app from the environment (or a given Config). Raises ConfigurationError naming what is wrong."""
+    config = config or Config()
+    config.require_sound()
+    log.configure(config.log_format, config.log_level)
+    clock.configure(config.clock_offset_file or None)
+    app = Flask(
+        "portal",
+        root_path=str(ROOT / "portal"),
+        template_folder=str(ROOT / "templates"),
+        static_folder=str(ROOT / "static"),
+    )
+    app.config.from_mapping(config.flask())
+    app.extensions["portal_config"] = config
+    _database(app, config)
+    _redis(app, config)
+    _pages(app, config)
+    _doors(app)
+    _wire(config)
+    return app
+
+
+def _database(app: Flask, config: Config) -> None:
+    if config.app_env == "test":
+        relax_durability()
+    if config.sqlalchemy_url.startswith("sqlite:///"):
+        Path(config.sqlalchemy_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(config.sqlalchemy_url, durable=config.app_env != "test")
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
+
+
+def _redis(app: Flask, config: Config) -> None:
+    redis = dispatcher.connect(config.redis_url)
+    app.extensions["portal_redis"] = redis
+    app.extensions["portal_redis_blocking"] = dispatcher.connect(config.redis_url, patience=60)
+    outbox.on_wake(lambda: dispatcher.wake(redis))
+
+
+def _pages(app: Flask, config: Config) -> None:
+    from portal.web.kit import errors, filters, forms_globals, frame, headers, signed_in, static_files
+
+    if config.trusted_proxies:
+        n = config.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    _follow_request(app, config)
+    babel.init_app(app, default_translation_directories=str(ROOT / "portal" / "translations"), locale_selector=_locale)
+    csrf.init_app(app)
+    limiter.init_app(app)
+    headers.init_app(app, config)
+    filters.init_app(app)
+    static_files.init_app(app)
+    forms_globals.init_app(app)
+    signed_in.init_app(app)
+    frame.init_app(app)
+    errors.init_app(app)
+
+
+def _follow_request(app: Flask, config: Config) -> None:
+    """Give each request an id that its jobs inherit, and one origin, so that cookies are found again."""
+
+    @app.before_request
+    def _begin() -> Response | None:
+        given = request.headers.get("X-Request-Id", "")
+        log.request_id.set(given if given.isalnum() and len(given) <= 32 else log.new_request_id())
+        host = config.base_url.split("://", 1)[-1].rstrip("/")
+        if config.app_env == "development" and request.method == "GET" and request.host != host:
+            if not request.path.startswith(("/healthz", "/readyz", "/metrics", "/api/", "/static/")):
+                return redirect(config.base_url.rstrip("/") + request.full_path.rstrip("?"), 302)  # type: ignore[return-value]
+        return None
+
+    @app.after_request
+    def _end(response: Response) -> Response:
+        response.headers["X-Request-Id"] = log.request_id.get()
+        return response
+
+
+def _locale() -> str:
+    from portal.web.kit import signed_in
+
+    languages: tuple[str, ...] = ("en", "de")
+    who = signed_in.visitor() if request and "audience" in g else None
+    chosen = session.get("locale") or (who.locale if who else None)
+    if chosen in languages:
+        return str(chosen)
+    return request.accept_languages.best_match(languages) or "en"
+
+
+def _doors(app: Flask) -> None:
+    from portal import api, cli, web
+
+    web.register(app)
+    api.register(app, csrf)
+    cli.register(app)
+
+
+def _wire(config: Config) -> None:
+    from portal import gateways
+
+    for room in ROOMS_WITH_JOBS:
+        importlib.import_module(f"portal.{room}.jobs")
+    for event, listeners in EVENTS.items():
+        tasks.listen(event, *listeners)
+    gateways.configure(config)

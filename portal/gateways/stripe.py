@@ -1,0 +1,265 @@
+"""Stripe, through stripe-python 16 (API 2026-10-28.endive). Plain dicts out, our errors for Stripe's.
+
+Every call asserts that no transaction is open. Every write carries an idempotency key that comes from a row of ours, so
+that a repeated job or a second click repeats the answer and not the effect.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from portal.kit.errors import Conflict, Forbidden, Invalid, NotFound, PaymentRequired, PortalError, Unavailable
+from portal.kit.text import N_
+from portal.kit.unit_of_work import assert_no_transaction
+
+if TYPE_CHECKING:
+    from stripe import StripeClient
+
+Params = dict[str, Any]
+Document = dict[str, Any]
+
+_gateway: "StripeGateway | None" = None
+
+
+class StripeNotConfigured(PortalError):  # noqa: N818 - reads as what it is
+    """This installation runs without Stripe."""
+
+    status, code = 503, "stripe_not_configured"
+    message = N_("Card payment is not set up here. Please write to support.")
+
+
+class CardRefused(PaymentRequired):
+    """The card was declined or must be confirmed by its owner; ``detail`` is Stripe's sentence for the customer."""
+
+    code = "card_refused"
+    message = N_("The card was refused: %(detail)s Nothing was changed.")
+
+
+class StripeMismatch(Conflict):
+    """Stripe does not take this in the state that the object is in now."""
+
+    code = "stripe_refused"
+    message = N_("Stripe does not allow this now: %(detail)s")
+
+
+def configure(secret_key: str, api_base: str, max_retries: int) -> None:
+    """Set up the one gateway of this process, or none where there is no key."""
+    global _gateway
+    _gateway = StripeGateway(secret_key, api_base, max_retries) if secret_key else None
+
+
+def current() -> "StripeGateway":
+    """The gateway; StripeNotConfigured where there is none."""
+    if _gateway is None:
+        raise StripeNotConfigured
+    return _gateway
+
+
+def is_configured() -> bool:
+    """Can this installation speak to Stripe?"""
+    return _gateway is not None
+
+
+class StripeGateway:
+    """The calls that the portal makes, and no others."""
+
+    def __init__(self, secret_key: str, api_base: str, max_retries: int) -> None:
+        self._key, self._base, self._retries = secret_key, api_base.rstrip("/"), max_retries
+        self._made: StripeClient | None = None
+
+    @property
+    def _v1(self) -> Any:
+        if self._made is None:
+            import stripe
+
+            bases: Any = {"api": self._base} if self._base else {}
+            self._made = stripe.StripeClient(
+                self._key,
+                max_network_retries=self._retries,
+                base_addresses=bases,
+                http_client=stripe.RequestsClient(timeout=(3.05, 20)),
+            )
+        return self._made.v1
+
+    def _call(self, call: Callable[[], Any]) -> Document:
+        assert_no_transaction()
+        with _translated():
+            document: Document = call().to_dict()
+            return document
+
+    def _all(self, call: Callable[[], Any]) -> Iterator[Document]:
+        """Every object of a list, page after page."""
+        assert_no_transaction()
+        with _translated():
+            for item in call().auto_paging_iter():
+                yield item.to_dict()
+
+    # catalog ------------------------------------------------------------------------------------------------------
+    def products_list(self) -> list[Document]:
+        """All products, archived ones too."""
+        return list(self._all(lambda: self._v1.products.list({"limit": 100})))
+
+    def product_create(self, params: Params, key: str) -> Document:
+        """Create a product."""
+        return self._call(lambda: self._v1.products.create(params, {"idempotency_key": key}))
+
+    def product_update(self, product_id: str, params: Params, key: str) -> Document:
+        """Change a product's words or archive it."""
+        return self._call(lambda: self._v1.products.update(product_id, params, {"idempotency_key": key}))
+
+    def prices_list(self) -> list[Document]:
+        """All prices, archived ones too."""
+        return list(self._all(lambda: self._v1.prices.list({"limit": 100})))
+
+    def price_create(self, params: Params, key: str) -> Document:
+        """Create a price; amounts of one that exists cannot change."""
+        return self._call(lambda: self._v1.prices.create(params, {"idempotency_key": key}))
+
+    def price_update(self, price_id: str, params: Params, key: str) -> Document:
+        """Archive a price, or move its lookup key."""
+        return self._call(lambda: self._v1.prices.update(price_id, params, {"idempotency_key": key}))
+
+    # customers ----------------------------------------------------------------------------------------------------
+    def customer_create(self, params: Params, key: str) -> Document:
+        """Create a customer."""
+        return self._call(lambda: self._v1.customers.create(params, {"idempotency_key": key}))
+
+    def payment_method(self, payment_method_id: str) -> Document:
+        """A payment method with its card's brand, last four digits and fingerprint."""
+        return self._call(lambda: self._v1.payment_methods.retrieve(payment_method_id))
+
+    # checkout -----------------------------------------------------------------------------------------------------
+    def checkout_create(self, params: Params, key: str) -> Document:
+        """Open a Checkout session."""
+        return self._call(lambda: self._v1.checkout.sessions.create(params, {"idempotency_key": key}))
+
+    def checkout_session(self, session_id: str) -> Document:
+        """A session as it is now, with its lines and its subscription."""
+        return self._call(
+            lambda: self._v1.checkout.sessions.retrieve(session_id, {"expand": ["line_items", "subscription"]})
+        )
+
+    def checkout_expire(self, session_id: str, key: str) -> Document:
+        """Close an open session, so that nobody pays for it any more."""
+        return self._call(lambda: self._v1.checkout.sessions.expire(session_id, {}, {"idempotency_key": key}))
+
+    def checkout_sessions(self, customer_id: str) -> list[Document]:
+        """A customer's sessions."""
+        return list(self._all(lambda: self._v1.checkout.sessions.list({"customer": customer_id, "limit": 100})))
+
+    # subscriptions ------------------------------------------------------------------------------------------------
+    def subscription(self, subscription_id: str) -> Document:
+        """A subscription as it is now, with its default payment method and latest invoice."""
+        expand = ["default_payment_method", "latest_invoice"]
+        return self._call(lambda: self._v1.subscriptions.retrieve(subscription_id, {"expand": expand}))
+
+    def subscriptions(self, customer_id: str) -> list[Document]:
+        """A customer's subscriptions, ended ones too."""
+        params = {"customer": customer_id, "status": "all", "limit": 100}
+        return list(self._all(lambda: self._v1.subscriptions.list(params)))
+
+    def subscription_update(self, subscription_id: str, params: Params, key: str) -> Document:
+        """Change a subscription."""
+        return self._call(lambda: self._v1.subscriptions.update(subscription_id, params, {"idempotency_key": key}))
+
+    def subscription_cancel(self, subscription_id: str, params: Params, key: str) -> Document:
+        """End a subscription at once."""
+        return self._call(lambda: self._v1.subscriptions.cancel(subscription_id, params, {"idempotency_key": key}))
+
+    # schedules ----------------------------------------------------------------------------------------------------
+    def schedule(self, schedule_id: str) -> Document:
+        """A schedule as it is now."""
+        return self._call(lambda: self._v1.subscription_schedules.retrieve(schedule_id))
+
+    def schedule_create(self, subscription_id: str, key: str) -> Document:
+        """Put a subscription under a schedule; its one phase is the present."""
+        params = {"from_subscription": subscription_id}
+        return self._call(lambda: self._v1.subscription_schedules.create(params, {"idempotency_key": key}))
+
+    def schedule_update(self, schedule_id: str, params: Params, key: str) -> Document:
+        """Replace the present and all coming phases."""
+        return self._call(lambda: self._v1.subscription_schedules.update(schedule_id, params, {"idempotency_key": key}))
+
+    def schedule_release(self, schedule_id: str, key: str) -> Document:
+        """Let the subscription go on without the schedule; what it had planned does not happen."""
+        return self._call(lambda: self._v1.subscription_schedules.release(schedule_id, {}, {"idempotency_key": key}))
+
+    # invoices and events ------------------------------------------------------------------------------------------
+    def invoice(self, invoice_id: str) -> Document:
+        """An invoice as it is now, with its payments and all its lines."""
+        invoice = self._call(lambda: self._v1.invoices.retrieve(invoice_id, {"expand": ["payments"]}))
+        if invoice["lines"].get("has_more"):
+            lines = self._all(lambda: self._v1.invoices.line_items.list(invoice_id, {"limit": 100}))
+            invoice["lines"] = {**invoice["lines"], "data": list(lines), "has_more": False}
+        return invoice
+
+    def invoices(self, customer_id: str) -> list[Document]:
+        """A customer's invoices, newest first."""
+        return list(self._all(lambda: self._v1.invoices.list({"customer": customer_id, "limit": 100})))
+
+    def invoice_preview(self, params: Params) -> Document:
+        """What a change would cost, to the cent; nothing is changed."""
+        return self._call(lambda: self._v1.invoices.create_preview(params))
+
+    def invoice_pay(self, invoice_id: str, key: str) -> Document:
+        """Try to collect an open invoice now."""
+        return self._call(lambda: self._v1.invoices.pay(invoice_id, {}, {"idempotency_key": key}))
+
+    def events_undelivered(self, since: int, types: list[str]) -> list[Document]:
+        """Events since a Unix time that our endpoint has not taken."""
+        params = {"delivery_success": False, "created": {"gte": since}, "types": types, "limit": 100}
+        return list(self._all(lambda: self._v1.events.list(params)))
+
+    def account(self) -> Document:
+        """The account behind the key; proves that the key works."""
+        return self._call(lambda: self._v1.accounts.retrieve_current())
+
+    def webhook_endpoints(self) -> list[Document]:
+        """The endpoints that Stripe sends events to."""
+        return list(self._all(lambda: self._v1.webhook_endpoints.list({"limit": 100})))
+
+
+def verify(payload: bytes, signature: str, secrets: list[str]) -> Document:
+    """The event in ``payload`` when one of the secrets signed it less than 300 seconds ago; Forbidden otherwise.
+
+    Needs no key and no network: an event is checked on its raw bytes alone.
+    """
+    import json
+
+    import stripe
+
+    for secret in secrets:
+        try:
+            stripe.WebhookSignature.verify_header(payload.decode("utf-8"), signature, secret, 300)
+        except (stripe.SignatureVerificationError, UnicodeDecodeError):
+            continue
+        try:
+            event = json.loads(payload)
+        except ValueError as error:
+            raise Invalid(N_("This is not an event."), code="not_an_event") from error
+        if not isinstance(event, dict):
+            raise Invalid(N_("This is not an event."), code="not_an_event")
+        return event
+    refused = Forbidden(N_("The signature does not fit."), code="bad_signature")
+    refused.status = 400
+    raise refused
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    import stripe
+
+    try:
+        yield
+    except stripe.CardError as error:
+        raise CardRefused(detail=error.user_message or error.code or "") from error
+    except stripe.IdempotencyError as error:
+        raise PortalError(code="stripe_idempotency") from error
+    except stripe.InvalidRequestError as error:
+        if error.code == "resource_missing":
+            raise NotFound(code="stripe_missing") from error
+        raise StripeMismatch(detail=error.user_message or str(error)) from error
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        raise Unavailable(code="stripe_key") from error
+    except (stripe.RateLimitError, stripe.APIConnectionError, stripe.APIError) as error:
+        raise Unavailable(code="stripe_unavailable") from error

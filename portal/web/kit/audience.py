@@ -1,0 +1,74 @@
+"""Who may use a route. Every route declares it; one that declares nothing is refused (and fails the tests)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from portal.identity.rules import Role, StaffKind
+
+View = TypeVar("View", bound=Callable[..., Any])
+ATTRIBUTE = "portal_audience"
+
+
+class Side(StrEnum):
+    """Whose page it is."""
+
+    PUBLIC = "public"
+    SIGNED_IN = "signed_in"
+    VENDOR = "vendor"
+    STAFF = "staff"
+
+
+class Needs(StrEnum):
+    """How much must be in order before a vendor's page opens (ACC-4, ACC-5).
+
+    ``ACCOUNT`` pages (profile, plans, billing, support) open in every standing, so that nobody who wants to pay is
+    locked out; ``PRODUCT`` pages need an open standing and, where the operator asks for it, a confirmed address.
+    """
+
+    ACCOUNT = "account"
+    PRODUCT = "product"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """The declaration that a route carries."""
+
+    side: Side
+    role: Role = Role.MEMBER
+    needs: Needs = Needs.PRODUCT
+    staff: frozenset[StaffKind] = frozenset()
+
+
+def _declare(audience: Audience) -> Callable[[View], View]:
+    def mark(view: View) -> View:
+        setattr(view, ATTRIBUTE, audience)
+        return view
+
+    return mark
+
+
+def public(view: View) -> View:
+    """Anybody, signed in or not."""
+    return _declare(Audience(Side.PUBLIC))(view)
+
+
+def signed_in(view: View) -> View:
+    """Anybody with an account, whatever their vendor's standing."""
+    return _declare(Audience(Side.SIGNED_IN))(view)
+
+
+def vendor(role: Role = Role.MEMBER, needs: Needs = Needs.PRODUCT) -> Callable[[View], View]:
+    """People of the vendor in the address (``<code>``) or of the chosen one, with at least this role."""
+    return _declare(Audience(Side.VENDOR, role=role, needs=needs))
+
+
+def staff(*kinds: StaffKind) -> Callable[[View], View]:
+    """The operator's people; no kind named means all of them. Admins may do everything."""
+    return _declare(Audience(Side.STAFF, staff=frozenset(kinds or StaffKind) | {StaffKind.ADMIN}))
+
+
+def of(view: Callable[..., Any] | None) -> Audience | None:
+    """What a view declares, or None."""
+    return getattr(view, ATTRIBUTE, None)

@@ -1,0 +1,53 @@
+"""One responder decides page or fragment, redirect or HX-Redirect. No door reads HTMX headers."""
+
+import json
+from typing import Any
+
+from flask import Response, flash, make_response, redirect, render_template, request
+from jinja2_fragments.flask import render_block
+
+
+def is_partial() -> bool:
+    """Does htmx ask for a fragment? History restores ask for whole pages."""
+    return request.headers.get("HX-Request-Type") == "partial"
+
+
+def respond(template: str, block: str | None = None, *, status: int = 200, **context: Any) -> Response:
+    """The page, or only ``block`` of it when htmx asked for a fragment."""
+    html = render_block(template, block, **context) if block and is_partial() else render_template(template, **context)
+    return vary(make_response(html, status))
+
+
+def vary(response: Response) -> Response:
+    """A cache must not give a fragment for a page."""
+    response.vary.add("HX-Request-Type")
+    return response
+
+
+def go(url: str) -> Response:
+    """Send the browser to ``url``, on our origin or to a provider's page; htmx itself fetches same-origin only."""
+    if is_partial():
+        return Response(status=200, headers={"HX-Redirect": url})
+    return Response(status=303, headers={"Location": redirect(url).location})
+
+
+def done(url: str, message: str, *events: str, level: str = "success") -> Response:
+    """A write succeeded. In a modal: close it, wake the regions that listen to ``events``, say so in a toast.
+
+    Without htmx: back to ``url`` with the message flashed.
+    """
+    if not is_partial():
+        flash(message, level)
+        return go(url)
+    triggers: dict[str, Any] = {"modal:close": {}, "toast": {"level": level, "text": message}}
+    triggers.update({event: {} for event in events})
+    return Response(status=200, headers={"HX-Trigger": json.dumps(triggers), "HX-Reswap": "none"})
+
+
+def safe_next(target: str | None) -> str | None:
+    """``target`` when it is a path on our own origin, else None: redirects never leave (open redirect)."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return None
+    if any(ord(c) < 32 for c in target) or "\\" in target:
+        return None
+    return target

@@ -1,0 +1,1 @@
+"""What tests share: databases, travel in time, the sandbox, people."""

@@ -1,0 +1,86 @@
+"""One database per test process, clean before each test, on SQLite or PostgreSQL (TEST_DATABASE_URL)."""
+
+import os
+import shutil
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import upgrade
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import make_url
+
+from portal.kit.db import db
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+def url_for_worker(folder: Path) -> str:
+    """A database of this test process's own; on PostgreSQL it is created beside the one that is named."""
+    given = os.environ.get("TEST_DATABASE_URL", "")
+    if not given.startswith("postgres"):
+        return f"sqlite:///{folder / 'test.db'}"
+    url = make_url(given.replace("postgresql://", "postgresql+psycopg://", 1) if "+psycopg" not in given else given)
+    name = f"{url.database or 'portal'}_{WORKER}_{os.getpid()}"
+    admin = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    admin.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+def drop(url: str) -> None:
+    """Remove a PostgreSQL database that url_for_worker made; SQLite's goes with its folder."""
+    if url.startswith("sqlite"):
+        return
+    parsed = make_url(url)
+    admin = create_engine(parsed.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{parsed.database}" WITH (FORCE)'))
+    admin.dispose()
+
+
+class Cleaner:
+    """Brings the database back to a saved state: a file copy on SQLite, TRUNCATE of what was written elsewhere."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.url = app.config["SQLALCHEMY_DATABASE_URI"]
+        self.written: set[str] = set()
+        with app.app_context():
+            upgrade()
+            self.tables = {t.name for t in db.metadata.sorted_tables}
+            self.engine = db.engine
+            if self.url.startswith("sqlite"):
+                self.file = Path(self.url.removeprefix("sqlite:///"))
+                self.save("empty")
+            else:
+                event.listen(self.engine, "before_cursor_execute", self._watch)
+
+    def _watch(self, _c: object, _cur: object, statement: str, *_: object) -> None:
+        head = statement.lstrip()[:60].upper()
+        if head.startswith(("INSERT INTO ", "UPDATE ")):
+            self.written.add(statement.split()[2 if head.startswith("INSERT") else 1].strip('"'))
+
+    def save(self, name: str) -> None:
+        """SQLite: keep the present state under a name."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.engine.dispose()
+        shutil.copyfile(self.file, self.file.with_suffix(f".{name}"))
+
+    def has(self, name: str) -> bool:
+        """SQLite: was a state kept under this name?"""
+        return self.url.startswith("sqlite") and self.file.with_suffix(f".{name}").exists()
+
+    def restore(self, name: str = "empty") -> None:
+        """Back to the named state (PostgreSQL knows only the empty one)."""
+        if self.url.startswith("sqlite"):
+            self.engine.dispose()
+            for suffix in ("-wal", "-shm"):
+                Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+            shutil.copyfile(self.file.with_suffix(f".{name}"), self.file)
+        elif touched := sorted(self.written & self.tables):
+            with self.engine.begin() as connection:
+                connection.execute(text(f"TRUNCATE {', '.join(touched)} RESTART IDENTITY CASCADE"))
+            self.written.clear()

@@ -1,0 +1,90 @@
+"""The Stripe sandbox in a thread of the test process, spoken to over real HTTP."""
+
+import threading
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import requests
+from flask.testing import FlaskClient
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+KEY = "sk_test_sandbox"
+WEBHOOK_SECRET = "whsec_for_tests_only"
+
+
+@dataclass
+class Sandbox:
+    """A running sandbox: its address, and what a test does with it."""
+
+    url: str
+
+    def post(self, path: str, **json: Any) -> Any:
+        """POST to the sandbox's own controls."""
+        answer = requests.post(self.url + path, json=json, timeout=20)
+        answer.raise_for_status()
+        return answer.json()
+
+    def run_due(self) -> int:
+        """Let Stripe do what is due at the present business time."""
+        return int(self.post("/_sandbox/run-due")["ran"])
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        """Signed events that wait to be delivered, in order."""
+        answer = requests.get(self.url + "/_sandbox/deliveries", timeout=20).json()
+        return answer["deliveries"] if isinstance(answer, dict) else answer
+
+    def ack(self, delivery: dict[str, Any]) -> None:
+        """Tell the sandbox that a delivery was taken."""
+        self.post(f"/_sandbox/deliveries/{delivery['id']}/ack")
+
+    def reset(self) -> None:
+        """Forget everything but the endpoint."""
+        self.post("/_sandbox/reset")
+
+
+def deliver(sandbox: Sandbox, client: FlaskClient, path: str = "/api/v1/webhooks/stripe") -> int:
+    """Hand every waiting event to the portal's endpoint as Stripe would; returns how many were taken."""
+    taken = 0
+    for delivery in sandbox.deliveries():
+        answer = client.post(path, data=delivery["body"].encode(), headers=delivery["headers"])
+        assert 200 <= answer.status_code < 300, answer.get_data(as_text=True)
+        sandbox.ack(delivery)
+        taken += 1
+    return taken
+
+
+def start(offset_file: Path) -> tuple[Sandbox, Any]:
+    """Start a sandbox on a free port; gives it and the server to shut down. It is built at its first request."""
+    server = make_server("127.0.0.1", 0, _placeholder, threaded=True, request_handler=_Quiet)
+    url = f"http://127.0.0.1:{server.server_port}"
+    build = cache(lambda: _build(url, offset_file))
+    server.app = lambda environ, start_response: build()(environ, start_response)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return Sandbox(url), server
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: Any, **__: Any) -> None:
+        """Say nothing: a failing test shows what matters."""
+
+
+def _placeholder(_environ: Any, _start: Any) -> list[bytes]:
+    return []
+
+
+def _build(url: str, offset_file: Path) -> Any:
+    from portal.sandbox.app import create_sandbox
+    from portal.sandbox.config import SandboxConfig
+
+    return create_sandbox(
+        SandboxConfig(
+            secret_key=KEY,
+            public_url=url,
+            offset_file=str(offset_file),
+            webhook_url="http://127.0.0.1:9/never-called-by-tests",
+            webhook_secret=WEBHOOK_SECRET,
+            redirect_wait=0,
+        )
+    )

@@ -213,9 +213,8 @@ def ready(base: str) -> tuple[bool, str]:
         return False, f"the web process does not answer yet ({problem})"
 
 
-def supervise(console: Console) -> None:
+def supervise(console: Console, root: Path) -> None:
     """Plan, claim the folder, run. Raises what the steps raise, and ValueError for a variable that does not fit."""
-    root = root_folder()
     os.umask(0o077)
     os.chdir(root)
     data = private_folder(data_folder(os.environ, root))
@@ -228,11 +227,11 @@ def supervise(console: Console) -> None:
         lock.release()
 
 
-def main() -> int:
+def main(root: Path) -> int:
     """The exit status: 0 after an orderly end, 1 when the start was refused or failed."""
     console = Console()
     try:
-        supervise(console)
+        supervise(console, root)
     except (AlreadyRunning, PortTaken, RedisMissing, StartFailed, PermissionError, ValueError) as problem:
         console.say(f"\n{problem}")
         return 1
@@ -240,4 +239,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(root_folder()))

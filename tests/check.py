@@ -30,7 +30,7 @@ def checks(root: Path = ROOT) -> list[Check]:
         Check("templates", [_program("djlint"), *templates, "--lint", "--quiet"]),
         Check("layers", [_program("lint-imports"), "--no-logo"]),
         Check("lint", [_program("ruff"), "check", "--quiet"]),
-        Check("format", [_program("ruff"), "format", "--check", "--quiet"]),
+        Check("format", [_program("ruff"), "format", "--check", "--output-format", "concise"]),
     ]
 
 

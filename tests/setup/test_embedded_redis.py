@@ -18,6 +18,7 @@ from portal.cli.embedded_redis import (
     running,
     socket_path,
 )
+from portal.cli.setup_ports import wait_until
 
 
 def test_a_server_answers_while_its_block_lasts(tmp_path):
@@ -67,7 +68,7 @@ def test_a_durable_server_keeps_its_data_over_a_restart(tmp_path):
             assert server.claim()
             process = subprocess.Popen(server.command(), stdout=subprocess.DEVNULL)
             try:
-                assert embedded_redis.wait_until(server.ready, seconds=10)
+                assert wait_until(server.ready, seconds=10)
                 with redis.Redis.from_url(server.url) as client:
                     assert client.get("kept") == expected
                     client.set("kept", "1")

@@ -98,8 +98,10 @@ def _wanted() -> tuple[list[ProductRow], list[PriceRow], frozenset[str]]:
     sold = {(price.owner, price.code) for price in prices}
     products = [row for row in _products("tier") + _products("addon") if (row.owner, row.code) in sold]
     held: set[str] = set()
-    for column, until in ((TierPrice.stripe_price_id, TierPrice.valid_until),
-                          (AddonPrice.stripe_price_id, AddonPrice.valid_until)):
+    for column, until in (
+        (TierPrice.stripe_price_id, TierPrice.valid_until),
+        (AddonPrice.stripe_price_id, AddonPrice.valid_until),
+    ):
         closed = select(column).where(until.is_not(None), column.is_not(None))
         held.update(str(stripe_id) for stripe_id in db.session.scalars(closed))
     return products, prices, frozenset(held)
@@ -113,29 +115,59 @@ def _products(owner: Owner) -> list[ProductRow]:
 
 def _tier_prices() -> list[PriceRow]:
     statement = (
-        select(SubscriptionTier.code, TierPrice.id, TierPrice.cycle, TierPrice.amount_minor, TierPrice.currency,
-               TierPrice.vendor_id, TierPrice.stripe_price_id)
+        select(
+            SubscriptionTier.code,
+            TierPrice.id,
+            TierPrice.cycle,
+            TierPrice.amount_minor,
+            TierPrice.currency,
+            TierPrice.vendor_id,
+            TierPrice.stripe_price_id,
+        )
         .join(SubscriptionTier)
         .where(TierPrice.valid_until.is_(None), SubscriptionTier.retired_at.is_(None))
         .order_by(SubscriptionTier.position, TierPrice.id)
     )
     return [
-        PriceRow("tier", row.id, row.code, "", Cycle(row.cycle), Money(row.amount_minor, row.currency), row.vendor_id,
-                 row.stripe_price_id)
+        PriceRow(
+            "tier",
+            row.id,
+            row.code,
+            "",
+            Cycle(row.cycle),
+            Money(row.amount_minor, row.currency),
+            row.vendor_id,
+            row.stripe_price_id,
+        )
         for row in db.session.execute(statement)
     ]
 
 
 def _addon_prices() -> list[PriceRow]:
     statement = (
-        select(AddonProduct.code, AddonPrice.id, AddonPrice.variant, AddonPrice.cycle, AddonPrice.amount_minor,
-               AddonPrice.currency, AddonPrice.stripe_price_id)
+        select(
+            AddonProduct.code,
+            AddonPrice.id,
+            AddonPrice.variant,
+            AddonPrice.cycle,
+            AddonPrice.amount_minor,
+            AddonPrice.currency,
+            AddonPrice.stripe_price_id,
+        )
         .join(AddonProduct)
         .where(AddonPrice.valid_until.is_(None), AddonProduct.retired_at.is_(None))
         .order_by(AddonProduct.position, AddonPrice.id)
     )
     return [
-        PriceRow("addon", row.id, row.code, row.variant, Cycle(row.cycle), Money(row.amount_minor, row.currency), None,
-                 row.stripe_price_id)
+        PriceRow(
+            "addon",
+            row.id,
+            row.code,
+            row.variant,
+            Cycle(row.cycle),
+            Money(row.amount_minor, row.currency),
+            None,
+            row.stripe_price_id,
+        )
         for row in db.session.execute(statement)
     ]

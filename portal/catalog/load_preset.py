@@ -64,9 +64,7 @@ def _tier(spec: TierSpec, preset: Preset, addons: Mapping[str, int], changes: li
     _sell_addons(spec, tier_id, preset, addons, changes)
 
 
-def _sell_addons(
-    spec: TierSpec, tier_id: int, preset: Preset, addons: Mapping[str, int], changes: list[str]
-) -> None:
+def _sell_addons(spec: TierSpec, tier_id: int, preset: Preset, addons: Mapping[str, int], changes: list[str]) -> None:
     """Which add-ons the tier may buy, and how many of each it brings along (CAT-4)."""
     for addon in preset.addons:
         for variant in addon.grants:

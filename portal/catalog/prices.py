@@ -33,7 +33,11 @@ def set_tier_price(tier_id: int, cycle: Cycle, amount: Money, *, vendor_id: int 
     if live:
         _close(live, now)
     opened = TierPrice(
-        tier_id=tier_id, vendor_id=vendor_id, cycle=cycle, currency=amount.currency, amount_minor=amount.minor,
+        tier_id=tier_id,
+        vendor_id=vendor_id,
+        cycle=cycle,
+        currency=amount.currency,
+        amount_minor=amount.minor,
         valid_from=now,
     )
     db.session.add(opened)
@@ -55,7 +59,11 @@ def set_addon_price(addon_id: int, variant: str, cycle: Cycle, amount: Money, *,
     if live:
         _close(live, now)
     opened = AddonPrice(
-        addon_id=addon_id, variant=variant, cycle=cycle, currency=amount.currency, amount_minor=amount.minor,
+        addon_id=addon_id,
+        variant=variant,
+        cycle=cycle,
+        currency=amount.currency,
+        amount_minor=amount.minor,
         valid_from=now,
     )
     db.session.add(opened)
@@ -69,7 +77,9 @@ def _live_tier_price(tier_id: int, cycle: Cycle, currency: str, vendor_id: int |
         return db.session.scalar(statement.where(TierPrice.vendor_id == vendor_id))
     return db.session.scalar(
         statement.where(
-            TierPrice.tier_id == tier_id, TierPrice.cycle == cycle, TierPrice.currency == currency,
+            TierPrice.tier_id == tier_id,
+            TierPrice.cycle == cycle,
+            TierPrice.currency == currency,
             TierPrice.vendor_id.is_(None),
         )
     )

@@ -68,8 +68,13 @@ class PriceRow:
     def is_like(self, price: Document, product_id: str | None) -> bool:
         """Does a price at Stripe have our figures, which it can never change?"""
         recurring = price.get("recurring") or {}
-        theirs = (price.get("product"), price.get("currency"), price.get("unit_amount"), recurring.get("interval"),
-                  recurring.get("interval_count", 1))
+        theirs = (
+            price.get("product"),
+            price.get("currency"),
+            price.get("unit_amount"),
+            recurring.get("interval"),
+            recurring.get("interval_count", 1),
+        )
         ours = (product_id, self.amount.currency.lower(), self.amount.minor, INTERVALS[self.cycle], 1)
         return theirs == ours
 

@@ -183,17 +183,32 @@ def _parts(tier_ids: Sequence[int]) -> dict[int, _Parts]:
 def _parts_statement(tier_ids: Sequence[int]) -> AnySelect:
     no_text, no_number = cast(null(), String), cast(null(), BigId)
     limits = select(
-        TierLimit.tier_id, literal("limit").label("kind"), TierLimit.id.label("place"), TierLimit.metric.label("key"),
-        no_text.label("name"), no_text.label("text"), TierLimit.value.label("number"),
+        TierLimit.tier_id,
+        literal("limit").label("kind"),
+        TierLimit.id.label("place"),
+        TierLimit.metric.label("key"),
+        no_text.label("name"),
+        no_text.label("text"),
+        TierLimit.value.label("number"),
     ).where(TierLimit.tier_id.in_(tier_ids))
     features = select(
-        TierFeature.tier_id, literal("feature"), TierFeature.id, TierFeature.feature, no_text, TierFeature.value,
+        TierFeature.tier_id,
+        literal("feature"),
+        TierFeature.id,
+        TierFeature.feature,
+        no_text,
+        TierFeature.value,
         no_number,
     ).where(TierFeature.tier_id.in_(tier_ids))
     addons = (
         select(
-            TierAddon.tier_id, literal("addon"), AddonProduct.position, AddonProduct.code, AddonProduct.name,
-            TierAddon.variant, TierAddon.included,
+            TierAddon.tier_id,
+            literal("addon"),
+            AddonProduct.position,
+            AddonProduct.code,
+            AddonProduct.name,
+            TierAddon.variant,
+            TierAddon.included,
         )
         .join(AddonProduct)
         .where(TierAddon.tier_id.in_(tier_ids), TierAddon.included > 0)

@@ -89,7 +89,6 @@ def higher_level(feature: str, one: str, other: str) -> str:
     return max(one, other, key=lambda level: ladder.index(level) if level in ladder else -1)
 
 
-
 @dataclass(frozen=True, slots=True)
 class Price:
     """A price as it was when it was looked up; ``amount.minor`` is for one whole cycle."""

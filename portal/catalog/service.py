@@ -41,8 +41,11 @@ def change_price(
         data = {"tier": tier.code, "cycle": cycle, "currency": currency, "amount_minor": amount_minor}
         audit.record(actor, "catalog.price_changed", vendor_id=vendor_id, data=data, now=now)
     statement = select(TierPrice.id).where(
-        TierPrice.tier_id == tier_id, TierPrice.cycle == cycle, TierPrice.currency == currency,
-        TierPrice.valid_until.is_(None), TierPrice.vendor_id.is_not_distinct_from(vendor_id),
+        TierPrice.tier_id == tier_id,
+        TierPrice.cycle == cycle,
+        TierPrice.currency == currency,
+        TierPrice.valid_until.is_(None),
+        TierPrice.vendor_id.is_not_distinct_from(vendor_id),
     )
     found = queries.price(db.session.scalars(statement).one())
     assert found is not None

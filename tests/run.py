@@ -69,12 +69,14 @@ def read_tally(report: Path) -> Tally:
 
 
 def plan(postgres: str | None, browser: str | None, *, only: str, soak: bool) -> list[Pass]:
-    """Journeys in the browser run on the first database alone: they look at pages, not at SQL."""
+    """Journeys in the browser run on the first database alone, as does what touches no database."""
     wanted = "soak" if soak else "not soak"
     with_browser = wanted if browser else f"{wanted} and not browser"
     passes = [Pass("SQLite", "", with_browser)] if only != "postgres" else []
     if postgres and only != "sqlite":
-        passes.append(Pass("PostgreSQL", postgres, f"{wanted} and not browser" if passes else with_browser))
+        passes.append(
+            Pass("PostgreSQL", postgres, f"{wanted} and not browser and not once" if passes else with_browser)
+        )
     return passes
 
 

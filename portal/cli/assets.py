@@ -27,8 +27,8 @@ ICON_FOLDER = "@tabler/icons/icons/outline"
 SPRITE = "icons.svg"
 LICENCE_FILE = "LICENCES.txt"
 
-# icon("home"), icon="home", svg_icon('home'), "icon": "home"
-_ICON_USE = re.compile(r"""(?:\b|_)icon["']?\s*[(=:]\s*["']([a-z][a-z0-9-]*)["']""")
+# icon("home"), icon="home", icon_after="home", svg_icon('home'), "icon": "home"
+_ICON_USE = re.compile(r"""(?:\b|_)icon(?:_after)?["']?\s*[(=:]\s*["']([a-z][a-z0-9-]*)["']""")
 _BLANK_PATH = re.compile(r'<path stroke="none" d="M0 0h24v24H0z" fill="none"\s*/>')
 
 

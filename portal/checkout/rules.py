@@ -37,7 +37,6 @@ class Paid:
     stripe_price_id: str | None
     unit: Money
     quantity: int
-    settled: bool
 
 
 def mismatch(paid: Paid, *, customer_id: str | None, order_ref: str, stripe_price_id: str, unit: Money) -> str | None:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from portal.identity.models import Membership, User, Vendor
+from portal.identity.models import Membership, User, UserSession, Vendor
 from portal.identity.rules import Role
-from portal.kit import tenancy
+from portal.kit import clock, tenancy
 from portal.kit.db import db
 
 
@@ -62,3 +62,34 @@ def owner(vendor_id: int) -> Person:
         .where(Membership.vendor_id == vendor_id, Membership.role == Role.OWNER)
     ).one()
     return Person(row.id, row.email, row.name, row.locale)
+
+
+def vendors_with_customer() -> list[int]:
+    """Every vendor that Stripe knows, by id."""
+    return list(db.session.scalars(select(Vendor.id).where(Vendor.stripe_customer_id.is_not(None)).order_by(Vendor.id)))
+
+
+def user(user_id: int) -> User | None:
+    """A person's row."""
+    return db.session.get(User, user_id)
+
+
+def user_by_key(email_key: str) -> User | None:
+    """The person whose address compares as this (rules.email_key)."""
+    return db.session.scalar(select(User).where(User.email_key == email_key))
+
+
+def open_sessions(user_id: int) -> int:
+    """In how many browsers a person is signed in."""
+    return int(
+        db.session.scalar(
+            select(func.count())
+            .select_from(UserSession)
+            .where(
+                UserSession.user_id == user_id,
+                UserSession.revoked_at.is_(None),
+                UserSession.expires_at > clock.wall(),
+            )
+        )
+        or 0
+    )

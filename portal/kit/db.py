@@ -2,7 +2,7 @@
 
 import sqlite3
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
         """What mypy sees of Flask-SQLAlchemy's model base."""
 
         __abstract__ = True
-        __table__: Table
+        __table__: ClassVar[Table]
 else:
     Model = db.Model
 

@@ -23,7 +23,7 @@ EXECUTE = "portal.kit.jobs.execute"
 logger = log.get(__name__)
 
 
-def connect(url: str, patience: float = 2) -> "Redis[bytes]":
+def connect(url: str, patience: float = 2) -> Redis:
     """A Redis client that gives up after ``patience`` seconds: a store that hangs must not hang a request.
 
     Worker and scheduler block while they wait for work and need more of it.
@@ -31,7 +31,7 @@ def connect(url: str, patience: float = 2) -> "Redis[bytes]":
     return Redis.from_url(url, socket_timeout=patience, socket_connect_timeout=2, health_check_interval=15)
 
 
-def wake(redis: "Redis[bytes]") -> None:
+def wake(redis: Redis) -> None:
     """Hint that there is work. Losing it costs a second of waiting, so Redis being away is no error."""
     try:
         redis.lpush(WAKE, "1")
@@ -40,7 +40,7 @@ def wake(redis: "Redis[bytes]") -> None:
         logger.warning("outbox.wake_failed")
 
 
-def dispatch(redis: "Redis[bytes]") -> int:
+def dispatch(redis: Redis) -> int:
     """Claim due jobs and push them to the queue; returns how many. A refused push gives the claim back."""
     with unit_of_work():
         claims = outbox.claim_due()
@@ -79,7 +79,7 @@ def forget_silent(older_than: timedelta = timedelta(hours=1)) -> None:
         session.query(Heartbeat).filter(Heartbeat.seen_at < clock.wall() - older_than).delete()
 
 
-def run(redis: "Redis[bytes]", stopping: Callable[[], bool]) -> None:
+def run(redis: Redis, stopping: Callable[[], bool]) -> None:
     """The scheduler's loop, until told to stop. Survives Redis and the database going away; several may run."""
     beaten = 0.0
     while not stopping():
@@ -99,7 +99,7 @@ def run(redis: "Redis[bytes]", stopping: Callable[[], bool]) -> None:
         _wait(redis)
 
 
-def _wait(redis: "Redis[bytes]") -> None:
+def _wait(redis: Redis) -> None:
     try:
         redis.brpop([WAKE], timeout=1)
     except RedisError:

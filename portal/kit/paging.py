@@ -71,13 +71,13 @@ def fetch(statement: Select[Any], keys: Sequence[SortKey], cursor: str | None, s
     more, rows = len(rows) > size, rows[:size]
     if backwards:
         rows.reverse()
-    edges = [column.key for column, _ in keys]
+    edges = [str(column.key) for column, _ in keys]
     has_previous = more if backwards else bool(values)
     has_next = bool(values) if backwards else more
     return Page(rows, _edge(rows, 0, edges, True, has_previous), _edge(rows, -1, edges, False, has_next))
 
 
-def _edge(rows: Sequence[Row[Any]], at: int, keys: Sequence[str | None], backwards: bool, exists: bool) -> str | None:
+def _edge(rows: Sequence[Row[Any]], at: int, keys: Sequence[str], backwards: bool, exists: bool) -> str | None:
     if not rows or not exists:
         return None
     return encode(backwards, [rows[at]._mapping[key] for key in keys])

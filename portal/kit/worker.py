@@ -24,7 +24,7 @@ class JobWorker(SimpleWorker):
     death_penalty_class = TimerDeathPenalty
 
 
-def run(redis: "Redis[bytes]", app_context: Callable[[], object]) -> None:
+def run(redis: Redis, app_context: Callable[[], object]) -> None:
     """Work until SIGTERM or SIGINT. Redis being away is waited out; the outbox hands lost jobs out again."""
     stopping = threading.Event()
 

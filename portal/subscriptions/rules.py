@@ -1,8 +1,11 @@
 """The state machine and arithmetic of subscriptions, pure."""
 
 import hashlib
+from calendar import monthrange
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from portal.catalog.rules import Cycle
 
 
 class Status(StrEnum):
@@ -97,3 +100,31 @@ def prorated_credits(old_included: int, new_included: int, start: datetime, end:
         return 0
     left, whole = end - max(at, start), end - start
     return int((new_included - old_included) * (left / timedelta(seconds=1)) // (whole / timedelta(seconds=1)))
+
+
+def add_months(anchor: datetime, months: int) -> datetime:
+    """``months`` after ``anchor``, the day clamped to the month's last: 31 January + 1 = 28 (or 29) February."""
+    year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
+    last = monthrange(year, month + 1)[1]
+    return anchor.replace(year=year, month=month + 1, day=min(anchor.day, last))
+
+
+def usage_window(period_start: datetime, at: datetime) -> datetime:
+    """Start of the month of usage that ``at`` lies in: limits such as orders are per month, also when a year is paid.
+
+    Months count from the period's start; before it, its start.
+    """
+    months = max(0, (at.year - period_start.year) * 12 + at.month - period_start.month)
+    while months > 0 and add_months(period_start, months) > at:
+        months -= 1
+    return add_months(period_start, months)
+
+
+def credits_for(included: int, cycle: Cycle) -> int:
+    """Credits that one paid period brings: a tier includes so many a month, so a year brings twelve times as many."""
+    return included * 12 if cycle == Cycle.YEARLY else included
+
+
+def extended_trial(trial_ends_at: datetime | None, now: datetime, days: int) -> datetime:
+    """When a trial ends after ``days`` more: counted from its end, or from now when that has passed."""
+    return max(trial_ends_at or now, now) + timedelta(days=days)

@@ -87,7 +87,7 @@ def _exposition(many_processes: bool) -> bytes:
     if not many_processes:
         return generate_latest() + ("\n".join(lines) + "\n").encode()
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry) + ("\n".join(lines) + "\n").encode()
 
 

@@ -1,0 +1,30 @@
+"""POST /api/v1/webhooks/stripe: verify, store once, answer. Everything else happens in a job."""
+
+from flask import Blueprint, Response, current_app, jsonify, request
+
+from portal.gateways import stripe
+from portal.kit import clock
+from portal.kit.errors import Invalid
+from portal.kit.unit_of_work import unit_of_work
+from portal.stripe_events import service
+from portal.web.kit import audience
+
+blueprint = Blueprint("api_stripe_hook", __name__)
+
+PATHS = ("/api/v1/webhooks/stripe", "/api/webhooks/stripe")
+
+
+@audience.public
+def receive() -> Response:
+    """Stripe's events. 400 for what no secret of ours signed within 300 seconds; 2xx means stored."""
+    secrets = current_app.extensions["portal_config"].webhook_secrets
+    event = stripe.verify(request.get_data(), request.headers.get("Stripe-Signature", ""), secrets)
+    if event.get("object") != "event" or not isinstance(event.get("id"), str):
+        raise Invalid(code="not_an_event")
+    with unit_of_work():
+        stored = service.receive(event, now=clock.business())
+    return jsonify(received=True, known=not stored)
+
+
+for number, path in enumerate(PATHS):
+    blueprint.add_url_rule(path, f"receive_{number}", receive, methods=["POST"], strict_slashes=False)

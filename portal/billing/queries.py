@@ -1,0 +1,68 @@
+"""Reads of invoices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import or_, select
+
+from portal.billing.models import Invoice
+from portal.billing.rules import InvoiceStatus
+from portal.identity.models import Vendor
+from portal.kit.db import db
+from portal.kit.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRow:
+    """An invoice as lists show it."""
+
+    id: int
+    number: str | None
+    status: InvoiceStatus
+    reason: str
+    total: Money
+    due: Money
+    issued_at: datetime
+    next_attempt_at: datetime | None
+    hosted_url: str | None
+    pdf_url: str | None
+
+
+def latest(vendor_id: int, limit: int = 3) -> Sequence[InvoiceRow]:
+    """A vendor's newest invoices; drafts are Stripe's business and do not show."""
+    columns = (
+        Invoice.id, Invoice.number, Invoice.status, Invoice.reason, Invoice.currency, Invoice.total_minor,
+        Invoice.due_minor, Invoice.issued_at, Invoice.next_attempt_at, Invoice.hosted_url, Invoice.pdf_url,
+    )  # fmt: skip
+    rows = db.session.execute(
+        select(*columns)
+        .where(Invoice.vendor_id == vendor_id, Invoice.status != InvoiceStatus.DRAFT)
+        .order_by(Invoice.issued_at.desc(), Invoice.id.desc())
+        .limit(limit)
+    )
+    return [
+        InvoiceRow(
+            r.id, r.number, InvoiceStatus(r.status), r.reason, Money(r.total_minor, r.currency),
+            Money(r.due_minor, r.currency), r.issued_at, r.next_attempt_at, r.hosted_url, r.pdf_url,
+        )
+        for r in rows
+    ]  # fmt: skip
+
+
+def unpaid(vendor_id: int) -> InvoiceRow | None:
+    """The newest invoice that still wants to be paid, if any."""
+    return next((row for row in latest(vendor_id, 12) if row.status == InvoiceStatus.OPEN), None)
+
+
+def settled_ids(stripe_customer_id: str) -> set[tuple[str, str]]:
+    """(Stripe id, status) of a customer's invoices that are finished and, where paid, applied."""
+    rows = db.session.execute(
+        select(Invoice.stripe_invoice_id, Invoice.status)
+        .join(Vendor, Vendor.id == Invoice.vendor_id)
+        .where(
+            Vendor.stripe_customer_id == stripe_customer_id,
+            or_(Invoice.status == InvoiceStatus.VOID, Invoice.applied_at.is_not(None)),
+        )
+    )
+    return {(row.stripe_invoice_id, row.status) for row in rows}

@@ -1,0 +1,138 @@
+"""Opening a Checkout page, and asking Stripe what became of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from portal.accounts import flows as accounts
+from portal.billing import stripe_invoice
+from portal.checkout import queries, service
+from portal.checkout.queries import OrderView
+from portal.checkout.rules import OrderState, Paid
+from portal.checkout.service import Settled
+from portal.gateways import stripe
+from portal.kit import clock
+from portal.kit.actor import Actor
+from portal.kit.errors import NotFound, PortalError
+from portal.kit.money import Money
+from portal.kit.unit_of_work import end_reading, unit_of_work
+from portal.subscriptions import flows as subscriptions
+from portal.subscriptions import remote
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where Checkout sends the customer back to; ``success`` holds Stripe's literal {CHECKOUT_SESSION_ID}."""
+
+    success: str
+    cancel: str
+
+
+def start(vendor_id: int, price_id: int, addresses: Addresses, *, actor: Actor) -> str:
+    """Open (or find again) the vendor's Checkout page for this price; gives its address.
+
+    Two clicks, or a repetition after a crash, lead to the same page: the session's idempotency key is the order's.
+    Pages for other prices are closed, so that nobody pays twice.
+    """
+    price, tier = subscriptions.offered(price_id, vendor_id)
+    customer_id = accounts.ensure_customer(vendor_id)
+    others = [o for o in queries.open_of(vendor_id) if o.price_id != price_id]
+    with unit_of_work():
+        made = service.open_order(vendor_id, price, tier, actor=actor, now=clock.business())
+    order = queries.order(made.id)
+    if order is None or price.stripe_price_id is None:
+        raise NotFound
+    for other in others:
+        _expire(other)
+    if order.checkout_url:
+        return order.checkout_url
+    end_reading()
+    params = _session(order, customer_id, price.stripe_price_id, addresses)
+    session = stripe.current().checkout_create(params, f"checkout-{order.id}-{order.attempt}")
+    with unit_of_work():
+        service.session_opened(order.id, session["id"], session["url"])
+    return str(session["url"])
+
+
+def _session(order: OrderView, customer_id: str, stripe_price_id: str, addresses: Addresses) -> dict[str, Any]:
+    subscription: dict[str, Any] = {
+        "metadata": {"vendor": str(order.vendor_id), "order": str(order.id)},
+        "billing_mode": {"type": "flexible"},
+    }
+    if order.free_until:
+        subscription["trial_end"] = int(order.free_until.timestamp())
+        subscription["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
+    return {
+        "mode": "subscription",
+        "customer": customer_id,
+        "client_reference_id": str(order.id),
+        "line_items": [{"price": stripe_price_id, "quantity": 1}],
+        "success_url": addresses.success,
+        "cancel_url": addresses.cancel,
+        "expires_at": int(order.expires_at.timestamp()),
+        "adaptive_pricing": {"enabled": False},
+        "metadata": {"order": str(order.id)},
+        "subscription_data": subscription,
+    }
+
+
+def _expire(order: OrderView) -> None:
+    """Close a page that must not be paid any more. When it was paid meanwhile, that is fulfilled instead."""
+    if order.stripe_session_id is None:
+        return
+    end_reading()
+    try:
+        stripe.current().checkout_expire(order.stripe_session_id, f"expire-{order.id}-{order.attempt}")
+    except PortalError:
+        fulfil(order.id)
+
+
+def fulfil(order_id: int) -> OrderState:
+    """Ask Stripe what became of an order's Checkout page and act on it; gives the order's state afterwards.
+
+    May be called by the event, the success page and the reconciler, in any order and any number of times.
+    """
+    order = queries.order(order_id)
+    if order is None:
+        raise NotFound
+    if order.stripe_session_id is None or order.state in (OrderState.FULFILLED, OrderState.REFUSED):
+        return order.state
+    end_reading()
+    session = stripe.current().checkout_session(order.stripe_session_id)
+    if session["status"] == "expired":
+        with unit_of_work():
+            service.close(order_id, OrderState.EXPIRED)
+    elif session["status"] == "complete" and session["payment_status"] != "unpaid":
+        settled = _settled(session)
+        with unit_of_work():
+            service.fulfil(order_id, settled, now=clock.business())
+    after = queries.order(order_id)
+    return after.state if after else order.state
+
+
+def remember_session(order_id: int, session_id: str) -> None:
+    """The page was opened but the answer was lost before it could be written down: an event tells its id."""
+    with unit_of_work():
+        service.session_opened(order_id, session_id, None)
+
+
+def _settled(session: dict[str, Any]) -> Settled:
+    gateway = stripe.current()
+    found = remote.read(gateway.subscription(str(remote.id_of(session["subscription"]))))
+    invoice = stripe_invoice.read(gateway.invoice(found.latest_invoice_id)) if found.latest_invoice_id else None
+    line = session["line_items"]["data"][0]
+    price = line["price"]
+    paid = Paid(
+        customer_id=remote.id_of(session.get("customer")),
+        order_ref=session.get("client_reference_id"),
+        stripe_price_id=price["id"],
+        unit=Money(price["unit_amount"] or 0, price["currency"].upper()),
+        quantity=line["quantity"] or 1,
+    )
+    return Settled(paid, found, invoice)
+
+
+def cancel_second(stripe_subscription_id: str) -> None:
+    """A vendor paid for two subscriptions at once: the second ends at once, what is unused is credited."""
+    params = {"invoice_now": True, "prorate": True}
+    end_reading()
+    stripe.current().subscription_cancel(stripe_subscription_id, params, f"cancel-second-{stripe_subscription_id}")

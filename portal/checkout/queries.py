@@ -1,0 +1,61 @@
+"""Reads of orders."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from portal.checkout.models import Order
+from portal.checkout.rules import OrderState
+from portal.kit.db import db
+from portal.kit.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as flows and pages read it."""
+
+    id: int
+    vendor_id: int
+    state: OrderState
+    price_id: int
+    asked: Money
+    free_until: datetime | None
+    attempt: int
+    stripe_session_id: str | None
+    checkout_url: str | None
+    expires_at: datetime
+    note: str | None
+
+
+def _view(order: Order | None) -> OrderView | None:
+    if order is None:
+        return None
+    return OrderView(
+        order.id, order.vendor_id, OrderState(order.state), order.price_id, Money(order.asked_minor, order.currency),
+        order.free_until, order.attempt, order.stripe_session_id, order.checkout_url, order.expires_at, order.note,
+    )  # fmt: skip
+
+
+def order(order_id: int) -> OrderView | None:
+    """An order by id, as committed now."""
+    found = select(Order).where(Order.id == order_id).execution_options(populate_existing=True)
+    return _view(db.session.scalar(found))
+
+
+def by_session(session_id: str) -> OrderView | None:
+    """The order that a Checkout session was opened for."""
+    return _view(db.session.scalar(select(Order).where(Order.stripe_session_id == session_id)))
+
+
+def of_vendor(vendor_id: int, session_id: str) -> OrderView | None:
+    """The vendor's own order of that session; another vendor's is not found."""
+    return _view(
+        db.session.scalar(select(Order).where(Order.vendor_id == vendor_id, Order.stripe_session_id == session_id))
+    )
+
+
+def open_of(vendor_id: int) -> list[OrderView]:
+    """The vendor's orders that wait for payment."""
+    found = db.session.scalars(select(Order).where(Order.vendor_id == vendor_id, Order.state == OrderState.OPEN))
+    return [view for order in found if (view := _view(order))]

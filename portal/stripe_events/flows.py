@@ -1,0 +1,114 @@
+"""What an event leads to. Its body is a hint: the present object is fetched and mirrored, in any order and number."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import select
+
+from portal.checkout import flows as checkout
+from portal.checkout import queries as orders
+from portal.gateways import stripe
+from portal.identity import queries as identity
+from portal.kit import clock
+from portal.kit.db import db
+from portal.kit.errors import NotFound
+from portal.kit.unit_of_work import end_reading, unit_of_work
+from portal.stripe_events import service
+from portal.stripe_events.models import WebhookEvent
+from portal.subscriptions import flows as subscriptions
+from portal.subscriptions import queries as held
+from portal.subscriptions.remote import id_of
+
+#: (state, vendor's id or None, why it was ignored)
+Outcome = tuple[str, int | None, str | None]
+Document = dict[str, Any]
+
+
+def handle(stripe_event_id: str) -> None:
+    """Act on a stored event; what it leads to is repeatable, so a crash in between costs nothing."""
+    payload = db.session.scalar(select(WebhookEvent.payload).where(WebhookEvent.stripe_event_id == stripe_event_id))
+    if payload is None:
+        raise NotFound
+    kind, subject = str(payload.get("type", "")), (payload.get("data") or {}).get("object") or {}
+    end_reading()
+    try:
+        state, vendor_id, why = _route(kind)(subject)
+    except Exception as error:
+        with unit_of_work():
+            service.settle(
+                stripe_event_id, "failed", now=clock.business(), error=f"{type(error).__name__}: {error}"[:500]
+            )
+        raise
+    with unit_of_work():
+        service.settle(stripe_event_id, state, now=clock.business(), vendor_id=vendor_id, error=why)
+
+
+def _route(kind: str) -> Callable[[Document], Outcome]:
+    routes: tuple[tuple[str, Callable[[Document], Outcome]], ...] = (
+        ("checkout.session.", _session),
+        ("customer.subscription.", _subscription),
+        ("subscription_schedule.", _schedule),
+        ("invoice.", _invoice),
+        ("invoice_payment.", _invoice_payment),
+    )
+    return next(
+        (route for prefix, route in routes if kind.startswith(prefix)), lambda _: ("ignored", None, "not needed")
+    )
+
+
+def _session(subject: Document) -> Outcome:
+    order = orders.by_session(str(subject.get("id"))) or _order_named(subject.get("client_reference_id"))
+    if order is None or order.stripe_session_id not in (None, subject.get("id")):
+        return "ignored", None, "no order of ours"
+    if order.stripe_session_id is None:
+        checkout.remember_session(order.id, str(subject["id"]))
+    checkout.fulfil(order.id)
+    return "handled", order.vendor_id, None
+
+
+def _order_named(reference: Any) -> orders.OrderView | None:
+    return orders.order(int(reference)) if isinstance(reference, str) and reference.isdigit() else None
+
+
+def _subscription(subject: Document) -> Outcome:
+    return follow(id_of(subject.get("id")), id_of(subject.get("customer")), subject.get("metadata"))
+
+
+def _schedule(subject: Document) -> Outcome:
+    subscription_id = id_of(subject.get("subscription")) or subject.get("released_subscription")
+    return follow(subscription_id, id_of(subject.get("customer")), None)
+
+
+def _invoice(subject: Document) -> Outcome:
+    details = (subject.get("parent") or {}).get("subscription_details") or {}
+    return follow(
+        id_of(details.get("subscription")), id_of(subject.get("customer")), details.get("metadata"), subject.get("id")
+    )
+
+
+def _invoice_payment(subject: Document) -> Outcome:
+    invoice_id = id_of(subject.get("invoice"))
+    if invoice_id is None:
+        return "ignored", None, "no invoice"
+    return _invoice(stripe.current().invoice(invoice_id))
+
+
+def follow(
+    subscription_id: str | None, customer_id: str | None, metadata: Document | None, invoice_id: str | None = None
+) -> Outcome:
+    """Mirror a subscription (and one invoice of it). One that we do not hold yet may belong to a paid order."""
+    if subscription_id is None:
+        return "ignored", None, "no subscription"
+    vendor_id = held.vendor_of(subscription_id)
+    if vendor_id is None:
+        customer = identity.vendor_by_customer(customer_id) if customer_id else None
+        if customer is None:
+            return "ignored", None, "unknown customer"
+        vendor_id = customer.id
+        order = _order_named((metadata or {}).get("order"))
+        if order is None or order.vendor_id != vendor_id:
+            return "ignored", vendor_id, "not the vendor's subscription"
+        checkout.fulfil(order.id)
+    if subscriptions.sync(vendor_id, subscription_id, invoice_id):
+        return "handled", vendor_id, None
+    return "ignored", vendor_id, "not the vendor's subscription"

@@ -1,0 +1,66 @@
+"""Writing the history of a subscription (SUB-12) and locking what is about to change."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from portal.identity.models import Vendor
+from portal.kit.actor import Actor
+from portal.kit.db import db
+from portal.kit.errors import Conflict, NotFound
+from portal.subscriptions.models import SubscriptionEvent, VendorSubscription
+
+
+def lock(vendor_id: int) -> VendorSubscription:
+    """The vendor's live subscription, read anew, with vendor and subscription locked in that order.
+
+    NotFound when the vendor has none.
+    """
+    subscription = lock_if_any(vendor_id)
+    if subscription is None:
+        raise NotFound
+    return subscription
+
+
+def lock_if_any(vendor_id: int) -> VendorSubscription | None:
+    """Like ``lock``, None when the vendor has no subscription yet."""
+    db.session.execute(select(Vendor.id).where(Vendor.id == vendor_id).with_for_update())
+    return db.session.scalar(
+        select(VendorSubscription)
+        .where(VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def expect_version(subscription: VendorSubscription, version: int) -> None:
+    """Conflict when somebody changed the subscription since ``version`` was shown."""
+    if subscription.version != version:
+        raise Conflict
+
+
+def note(
+    subscription: VendorSubscription,
+    kind: str,
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    **data: Any,
+) -> None:
+    """Write one line of history and count the change."""
+    subscription.version += 1
+    db.session.add(
+        SubscriptionEvent(
+            vendor_id=subscription.vendor_id,
+            subscription_id=subscription.id,
+            kind=kind,
+            data=data,
+            reason=reason,
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+            actor_label=actor.label,
+            at=now,
+        )
+    )

@@ -1,0 +1,231 @@
+"""Reads of subscriptions; values, so that they stay readable while Stripe is asked."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, select
+
+from portal.catalog.models import SubscriptionTier, TierPrice
+from portal.catalog.rules import Cycle, Price
+from portal.credits.models import CreditAccount
+from portal.identity.models import Vendor
+from portal.kit.db import db
+from portal.kit.errors import NotFound
+from portal.kit.money import Money
+from portal.subscriptions.changes import UNDER_WAY
+from portal.subscriptions.models import SubscriptionEvent, TierChange, VendorSubscription
+from portal.subscriptions.rules import ChangeState, Provider, Status, When
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The ids and state that flows work with."""
+
+    id: int
+    vendor_id: int
+    tier_id: int | None
+    price_id: int | None
+    status: Status
+    provider: Provider
+    trial_ends_at: datetime | None
+    period_start: datetime
+    period_end: datetime
+    version: int
+    stripe_customer_id: str | None
+    stripe_subscription_id: str | None
+    stripe_item_id: str | None
+
+
+def held(vendor_id: int) -> Held:
+    """The vendor's live subscription; NotFound when there is none."""
+    row = db.session.execute(
+        select(VendorSubscription, Vendor.stripe_customer_id)
+        .join(Vendor, Vendor.id == VendorSubscription.vendor_id)
+        .where(VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None))
+        .execution_options(populate_existing=True)
+    ).first()
+    if row is None:
+        raise NotFound
+    s: VendorSubscription = row[0]
+    return Held(
+        s.id, vendor_id, s.tier_id, s.price_id, Status(s.status), Provider(s.provider), s.trial_ends_at,
+        s.period_start, s.period_end, s.version, row[1], s.stripe_subscription_id, s.stripe_item_id,
+    )  # fmt: skip
+
+
+def version(vendor_id: int) -> int | None:
+    """The live subscription's version as committed now."""
+    return db.session.scalar(
+        select(VendorSubscription.version).where(
+            VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None)
+        )
+    )
+
+
+def vendor_of(stripe_subscription_id: str) -> int | None:
+    """Whose Stripe subscription this is, as far as we hold it."""
+    return db.session.scalar(
+        select(VendorSubscription.vendor_id).where(VendorSubscription.stripe_subscription_id == stripe_subscription_id)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An intent to change the tier."""
+
+    id: int
+    vendor_id: int
+    state: ChangeState
+    when_to_apply: When
+    price: Price
+    proration_at: datetime | None
+    effective_at: datetime
+
+
+def _change(change: TierChange) -> Change:
+    p = change.to_price
+    price = Price(p.id, p.tier_id, Cycle(p.cycle), Money(p.amount_minor, p.currency), p.stripe_price_id)
+    return Change(
+        change.id, change.vendor_id, ChangeState(change.state), When(change.when_to_apply), price,
+        change.proration_at, change.effective_at,
+    )  # fmt: skip
+
+
+def change(change_id: int) -> Change:
+    """An intent by id, as committed now; NotFound when there is none."""
+    found = db.session.scalar(
+        select(TierChange).where(TierChange.id == change_id).execution_options(populate_existing=True)
+    )
+    if found is None:
+        raise NotFound
+    return _change(found)
+
+
+def scheduled_change(vendor_id: int) -> Change | None:
+    """The change that waits for the next cycle, if any."""
+    found = db.session.scalar(
+        select(TierChange).where(TierChange.vendor_id == vendor_id, TierChange.state == ChangeState.SCHEDULED)
+    )
+    return _change(found) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChange:
+    """A change that is not finished, as cards show it."""
+
+    state: ChangeState
+    tier_name: str
+    amount: Money
+    cycle: Cycle
+    effective_at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything the plan card shows."""
+
+    id: int
+    version: int
+    status: Status
+    provider: Provider
+    tier_id: int | None
+    tier_code: str
+    tier_name: str
+    amount: Money | None
+    cycle: Cycle | None
+    price_id: int | None
+    started_at: datetime
+    trial_ends_at: datetime | None
+    period_start: datetime
+    period_end: datetime
+    cancel_at_period_end: bool
+    payment_method: dict[str, Any] | None
+    balance: int | None
+    pending: PendingChange | None
+
+    def free_until(self, now: datetime) -> datetime | None:
+        """The end of a trial that still runs."""
+        return self.trial_ends_at if self.trial_ends_at and self.trial_ends_at > now else None
+
+
+def overview(vendor_id: int) -> Overview | None:
+    """The plan card of a vendor, its pending change and credit balance in one query; None before any tier."""
+    to_price, to_tier = TierPrice.__table__.alias("to_price"), SubscriptionTier.__table__.alias("to_tier")
+    open_change = and_(TierChange.subscription_id == VendorSubscription.id, TierChange.state.in_(UNDER_WAY))
+    statement = (
+        select(
+            VendorSubscription.id, VendorSubscription.version, VendorSubscription.status, VendorSubscription.provider,
+            VendorSubscription.tier_id, VendorSubscription.tier_code, VendorSubscription.price_id,
+            VendorSubscription.started_at, VendorSubscription.trial_ends_at, VendorSubscription.period_start,
+            VendorSubscription.period_end, VendorSubscription.cancel_at_period_end, VendorSubscription.payment_method,
+            SubscriptionTier.name.label("tier_name"), TierPrice.amount_minor, TierPrice.currency, TierPrice.cycle,
+            CreditAccount.balance, TierChange.state.label("change_state"), TierChange.effective_at,
+            TierChange.actor_label, to_tier.c.name.label("to_name"), to_price.c.amount_minor.label("to_minor"),
+            to_price.c.currency.label("to_currency"), to_price.c.cycle.label("to_cycle"),
+        )
+        .outerjoin(SubscriptionTier, SubscriptionTier.id == VendorSubscription.tier_id)
+        .outerjoin(TierPrice, TierPrice.id == VendorSubscription.price_id)
+        .outerjoin(CreditAccount, CreditAccount.vendor_id == VendorSubscription.vendor_id)
+        .outerjoin(TierChange, open_change)
+        .outerjoin(to_price, to_price.c.id == TierChange.to_price_id)
+        .outerjoin(to_tier, to_tier.c.id == to_price.c.tier_id)
+        .where(VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None))
+    )  # fmt: skip
+    row = db.session.execute(statement).first()
+    return _overview(row) if row else None
+
+
+def _overview(row: Any) -> Overview:
+    pending = None
+    if row.change_state:
+        pending = PendingChange(
+            ChangeState(row.change_state), row.to_name, Money(row.to_minor, row.to_currency), Cycle(row.to_cycle),
+            row.effective_at, row.actor_label,
+        )  # fmt: skip
+    return Overview(
+        id=row.id,
+        version=row.version,
+        status=Status(row.status),
+        provider=Provider(row.provider),
+        tier_id=row.tier_id,
+        tier_code=row.tier_code,
+        tier_name=row.tier_name or row.tier_code,
+        amount=Money(row.amount_minor, row.currency) if row.amount_minor is not None else None,
+        cycle=Cycle(row.cycle) if row.cycle else None,
+        price_id=row.price_id,
+        started_at=row.started_at,
+        trial_ends_at=row.trial_ends_at,
+        period_start=row.period_start,
+        period_end=row.period_end,
+        cancel_at_period_end=row.cancel_at_period_end,
+        payment_method=row.payment_method,
+        balance=row.balance,
+        pending=pending,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One line of the event log."""
+
+    kind: str
+    data: dict[str, Any]
+    reason: str | None
+    by: str
+    at: datetime
+
+
+def history(vendor_id: int, limit: int = 50) -> list[HistoryLine]:
+    """A vendor's newest events."""
+    rows = db.session.execute(
+        select(
+            SubscriptionEvent.kind, SubscriptionEvent.data, SubscriptionEvent.reason, SubscriptionEvent.actor_label,
+            SubscriptionEvent.at,
+        )
+        .where(SubscriptionEvent.vendor_id == vendor_id)
+        .order_by(SubscriptionEvent.at.desc(), SubscriptionEvent.id.desc())
+        .limit(limit)
+    )  # fmt: skip
+    return [HistoryLine(r.kind, r.data, r.reason, r.actor_label, r.at) for r in rows]

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from flask import Flask, Response, g, redirect, request, session
 from flask_babel import Babel
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
 from jinja2 import StrictUndefined
@@ -19,7 +17,7 @@ from portal.kit.db import db, engine_options, relax_durability
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Rooms whose jobs.py registers tasks.
-ROOMS_WITH_JOBS: tuple[str, ...] = ()
+ROOMS_WITH_JOBS = ("notifications", "identity", "subscriptions", "accounts", "checkout", "stripe_events")
 
 #: Named events, and the tasks that each wakes. Rooms that emit do not know who listens.
 EVENTS: dict[str, tuple[str, ...]] = {
@@ -29,7 +27,6 @@ EVENTS: dict[str, tuple[str, ...]] = {
 csrf = CSRFProtect()
 migrate = Migrate()
 babel = Babel()
-limiter = Limiter(get_remote_address, default_limits=[])
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -50,7 +47,7 @@ def create_app(config: Config | None = None) -> Flask:
     _redis(app, config)
     _pages(app, config)
     _doors(app)
-    _wire(config)
+    _wire(app, config)
     return app
 
 
@@ -72,7 +69,7 @@ def _redis(app: Flask, config: Config) -> None:
 
 
 def _pages(app: Flask, config: Config) -> None:
-    from portal.web.kit import errors, filters, forms_globals, frame, headers, signed_in, static_files
+    from portal.web.kit import errors, filters, forms_globals, frame, headers, limits, signed_in, static_files
 
     if config.trusted_proxies:
         n = config.trusted_proxies
@@ -82,7 +79,7 @@ def _pages(app: Flask, config: Config) -> None:
     _follow_request(app, config)
     babel.init_app(app, default_translation_directories=str(ROOT / "portal" / "translations"), locale_selector=_locale)
     csrf.init_app(app)
-    limiter.init_app(app)
+    limits.limiter.init_app(app)
     headers.init_app(app, config)
     filters.init_app(app)
     static_files.init_app(app)
@@ -130,9 +127,16 @@ def _doors(app: Flask) -> None:
     cli.register(app)
 
 
-def _wire(config: Config) -> None:
+def _wire(app: Flask, config: Config) -> None:
     from portal import gateways
+    from portal.identity import links, passwords, tokens
+    from portal.web import mails
 
+    secret = config.secret_key.get_secret_value()
+    passwords.configure(config.argon2_memory_kib)
+    links.configure(secret)
+    tokens.configure(secret)
+    mails.init_app(app, config.base_url)
     for room in ROOMS_WITH_JOBS:
         importlib.import_module(f"portal.{room}.jobs")
     for event, listeners in EVENTS.items():

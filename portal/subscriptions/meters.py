@@ -86,4 +86,5 @@ def _statement(vendor_id: int, window: datetime, now: datetime) -> CompoundSelec
             and_(UsageCounter.metric.not_in(PER_PERIOD), UsageCounter.period_start == EPOCH),
         ),
     )
-    return union_all(granted, counted).order_by("at")
+    both: CompoundSelect[Any] = union_all(granted, counted)
+    return both.order_by("at")

@@ -33,7 +33,7 @@ class Sandbox:
     def deliveries(self) -> list[dict[str, Any]]:
         """Signed events that wait to be delivered, in order."""
         answer = requests.get(self.url + "/_sandbox/deliveries", timeout=20).json()
-        return answer["deliveries"] if isinstance(answer, dict) else answer
+        return list(answer["data"])
 
     def ack(self, delivery: dict[str, Any]) -> None:
         """Tell the sandbox that a delivery was taken."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Select, case, func, select
 
@@ -82,7 +83,7 @@ def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) 
     )
 
 
-def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) -> Select[tuple[object, ...]]:
+def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) -> Select[*tuple[Any, ...]]:
     of_user = Membership.user_id == User.id
     count = select(func.count()).select_from(Membership).where(of_user).correlate(User).scalar_subquery()
     wanted = Vendor.code == code if code else Vendor.id.is_not(None)

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -39,9 +40,34 @@ def at_least(role: Role, needed: Role) -> bool:
     return _RANK[role] >= _RANK[needed]
 
 
+#: Guesses of one account's password that are evaluated within the window (ACC-10).
+GUESSES = 10
+GUESS_WINDOW = timedelta(minutes=15)
+SESSION_LIFETIME = timedelta(days=30)
+
+PASSWORD_MIN, PASSWORD_MAX = 10, 200
+
+# fmt: off
+#: Codes that a vendor may not have, because an address of the portal's own starts with them or could be taken for one.
+RESERVED_CODES = frozenset({
+    "about", "account", "accounts", "admin", "api", "app", "assets", "auth", "billing", "blog", "brand", "checkout",
+    "credits", "dashboard", "demo", "docs", "domains", "health", "healthz", "help", "home", "hooks", "invoices",
+    "login", "logout", "mail", "mailbox", "me", "metrics", "new", "null", "onboarding", "password", "plans", "portal",
+    "preferences", "pricing", "profile", "projects", "public", "readyz", "root", "settings", "sign-in", "sign-out",
+    "sign-up", "sites", "static", "status", "support", "system", "team", "test", "undefined", "usage", "vendor",
+    "vendors", "verify", "webhooks", "www",
+})
+# fmt: on
+
+
 def email_key(email: str) -> str:
-    """The form under which an address is unique: trimmed, case folded."""
-    return unicodedata.normalize("NFC", email.strip()).casefold()
+    """The form under which an address is unique: trimmed, case folded, the domain as DNS writes it (IDNA)."""
+    folded = unicodedata.normalize("NFC", email.strip()).casefold()
+    local, at, domain = folded.rpartition("@")
+    try:
+        return local + at + domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        return folded
 
 
 def slug(name: str) -> str:
@@ -49,3 +75,9 @@ def slug(name: str) -> str:
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:40].strip("-")
     return words or "vendor"
+
+
+def code_candidate(wanted: str, attempt: int) -> str:
+    """The ``attempt``-th code to try for a slug (from 1): kilim, kilim-2, kilim-3 …; a reserved word starts at 2."""
+    number = attempt + 1 if wanted in RESERVED_CODES else attempt
+    return wanted if number == 1 else f"{wanted}-{number}"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, or_
 from sqlalchemy.engine import Row
 
 from portal.kit.db import db
 from portal.kit.errors import NotFound
 
-SortKey = tuple[ColumnElement[Any], Literal["asc", "desc"]]
+SortKey = tuple[SQLColumnExpression[Any], Literal["asc", "desc"]]
 
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def _after(keys: Sequence[SortKey], values: Sequence[Any], backwards: bool) -> C
     return or_(*alternatives)
 
 
-def fetch(statement: Select[Any], keys: Sequence[SortKey], cursor: str | None, size: int) -> Page[Row[Any]]:
+def fetch(statement: Select[*tuple[Any, ...]], keys: Sequence[SortKey], cursor: str | None, size: int) -> Page[Row[Any]]:
     """One page of ``statement`` by ``keys`` (the last one unique, none of them NULL); one query, no count.
 
     The statement must select every key column; its label is how the edge values are found.

@@ -1,0 +1,84 @@
+"""Which mails there are and what each must be told; pure.
+
+Parameters are JSON: dates as ISO text, money as ``{"minor": 4900, "currency": "EUR"}``. They are formatted in the
+recipient's language when the mail is rendered. Secrets are never among them.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+
+class WrongMailError(ValueError):
+    """A mail was asked for that does not exist, or without what its text needs; always a bug of the caller."""
+
+
+Check = Callable[[Any], bool]
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _date(value: Any) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def _maybe_date(value: Any) -> bool:
+    return value is None or _date(value)
+
+
+def _money(value: Any) -> bool:
+    if not isinstance(value, Mapping) or set(value) != {"minor", "currency"}:
+        return False
+    return _number(value["minor"]) and _text(value["currency"]) and len(value["currency"]) == 3
+
+
+_LOGIN = {"user_id": _number}
+_VENDOR = {"vendor_code": _text, "vendor_name": _text}
+
+KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
+    {
+        "verification": _LOGIN,
+        "reset": _LOGIN,
+        "first_password": _LOGIN,
+        "email_change": {**_LOGIN, "new_email": _text},
+        "email_changed": {"new_email": _text},
+        "password_changed": {"at": _date},
+        "welcome": {**_VENDOR, "tier": _text, "ends_at": _date, "credits": _number},
+        "trial_used": {**_VENDOR, "tier": _text},
+        "trial_ending": {**_VENDOR, "days": _number, "ends_at": _date},
+        "trial_ended": {**_VENDOR, "ended_at": _date},
+        "trial_extended": {**_VENDOR, "ends_at": _date},
+        "trial_card_used": _VENDOR,
+        "subscription_active": {**_VENDOR, "tier": _text, "amount": _money, "first_charge_at": _date},
+        "receipt": {**_VENDOR, "number": _text, "total": _money, "paid": _money, "issued_at": _date},
+        "payment_failed": {**_VENDOR, "number": _text, "amount": _money, "next_attempt_at": _maybe_date},
+        "tier_changed": {**_VENDOR, "before": _text, "after": _text, "by": _text, "due": _money},
+        "change_scheduled": {**_VENDOR, "after": _text, "by": _text, "effective_at": _date},
+    }
+)
+
+
+def check(kind: str, params: Mapping[str, Any]) -> None:
+    """Raise WrongMailError naming what is missing, too much or of the wrong shape."""
+    if kind not in KINDS:
+        raise WrongMailError(f"there is no mail {kind!r}")
+    expected = KINDS[kind]
+    wrong = sorted(set(expected) ^ set(params))
+    wrong += sorted(name for name in expected.keys() & params.keys() if not expected[name](params[name]))
+    if wrong:
+        raise WrongMailError(f"mail {kind!r}: {', '.join(wrong)}")
+
+
+def one_line(text: str) -> str:
+    """Text for a header: no line breaks or control characters, so that nothing can be injected."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,15 @@
+"""Rate limits of the doors, counted per client address in Redis; in memory while Redis is away.
+
+They slow down machines that try many addresses. What protects one account (ten guesses) is counted in the database
+by the identity room.
+"""
+
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+
+limiter = Limiter(get_remote_address, default_limits=[])
+
+SIGN_IN = "60 per 15 minutes"
+REGISTER = "30 per hour"
+MAIL_A_LINK = "15 per 15 minutes"
+OPEN_A_LINK = "60 per 15 minutes"

@@ -1,0 +1,108 @@
+"""Renders mails with the app's templates, in the recipient's language; links start with the configured address."""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Flask, g
+from flask_babel import force_locale
+
+from portal.identity import links
+from portal.identity import queries as identity
+from portal.identity.links import Purpose
+from portal.kit.money import Money
+from portal.notifications import rendering
+from portal.notifications.models import SentMail
+from portal.notifications.rendering import Rendered
+from portal.settings import queries as settings
+
+#: Which link a mail about a login carries, and the page that opens it.
+LINKS = {
+    "verification": (Purpose.VERIFY, "public_verify.confirm"),
+    "reset": (Purpose.RESET, "public_password.reset"),
+    "first_password": (Purpose.FIRST_PASSWORD, "public_password.reset"),
+    "email_change": (Purpose.CHANGE_EMAIL, "public_verify.change_email"),
+}
+#: Where a mail about a vendor leads; all others lead to billing.
+PAGES = {
+    "welcome": "vendor_dashboard.index",
+    "trial_extended": "vendor_dashboard.index",
+    "trial_used": "vendor_plans.index",
+}
+
+
+class Renderer:
+    """The app's end of the rendering port."""
+
+    def __init__(self, app: Flask, base_url: str) -> None:
+        self._app, self._base = app, base_url.rstrip("/")
+        self._urls = app.url_map.bind("")
+
+    def __call__(self, mail: SentMail) -> Rendered:
+        """Subject, text and HTML. Runs inside an app context, with or without a request."""
+        before = g.get("time_zone")
+        with force_locale(mail.locale):
+            try:
+                return self._render(mail)
+            finally:
+                g.time_zone = before
+
+    def _render(self, mail: SentMail) -> Rendered:
+        vendor = identity.vendor(mail.vendor_id) if mail.vendor_id else None
+        g.time_zone = vendor.time_zone if vendor else None
+        operator = settings.current()
+        context = {
+            "brand": operator,
+            "locale": mail.locale,
+            "recipient_name": mail.recipient_name,
+            "params": {name: _value(name, value) for name, value in mail.params.items()},
+            "url": self._url(mail),
+            "link": self.address,
+        }
+        html = self._app.jinja_env.get_template(f"mail/{mail.kind}.html")
+        text = self._app.jinja_env.get_template(f"mail/{mail.kind}.txt")
+        subject = "".join(text.blocks["title"](text.new_context(context)))
+        return Rendered(
+            subject.strip(), _tidy(text.render(context)), html.render(context), operator.name, operator.support_email
+        )
+
+    def address(self, endpoint: str, **values: Any) -> str:
+        """A full address of ours, from BASE_URL whatever host a request named."""
+        return self._base + self._urls.build(endpoint, values)
+
+    def _url(self, mail: SentMail) -> str:
+        if mail.kind in LINKS:
+            return self._signed(mail)
+        code = mail.params.get("vendor_code")
+        if code is None:
+            return self.address("profile.index")
+        endpoint = PAGES.get(mail.kind, "vendor_billing.index")
+        takes_code = any("code" in rule.arguments for rule in self._app.url_map.iter_rules(endpoint))
+        return self.address(endpoint, **({"code": code} if takes_code else {}))
+
+    def _signed(self, mail: SentMail) -> str:
+        purpose, endpoint = LINKS[mail.kind]
+        user = identity.user(mail.params["user_id"])
+        if user is None:
+            raise LookupError(f"mail {mail.id}: its user is gone")
+        return self.address(endpoint, token=links.make(purpose, user, mail.params.get("new_email")))
+
+
+def _value(name: str, value: Any) -> Any:
+    """Parameters as templates format them: money, and dates (whose names end in ``at``), as such."""
+    if isinstance(value, dict):
+        return Money(value["minor"], value["currency"])
+    if value and (name == "at" or name.endswith("_at")):
+        return datetime.fromisoformat(value)
+    return value
+
+
+def _tidy(text: str) -> str:
+    """Plain text without the blank lines that template tags leave."""
+    lines = [line.rstrip() for line in text.strip().splitlines()]
+    kept = [line for i, line in enumerate(lines) if line or lines[i - 1]]
+    return "\n".join(kept) + "\n"
+
+
+def init_app(app: Flask, base_url: str) -> None:
+    """Hand the renderer to the notifications room."""
+    rendering.configure(Renderer(app, base_url))

@@ -81,7 +81,8 @@ class Crew:
             for child in members:
                 child.ask_to_stop()
             for child in members:
-                child.stop()
+                if not child.stop():
+                    self.say(f"{child.name} did not stop when asked and was killed.")
 
     def kill(self) -> None:
         """End all at once, for somebody who will not wait."""

@@ -96,16 +96,21 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self.process.terminate()
 
-    def stop(self) -> None:
-        """Ask, wait, ask again (a worker then drops its job, which the outbox gives out anew), then kill the group."""
+    def stop(self) -> bool:
+        """Ask, wait, ask again (a worker then drops its job, which the outbox gives out anew), then kill the group.
+
+        Says whether it ended by itself.
+        """
         for _ in range(2):
             if self._ended_within(0):
                 break
             self.ask_to_stop()
             self._ended_within(self.patience)
+        by_itself = self._ended_within(0)
         self.kill_group()
         if self._pump:
             self._pump.join(timeout=1)
+        return by_itself
 
     def kill_group(self) -> None:
         """Kill whatever is left of what it started; harmless when nothing is."""

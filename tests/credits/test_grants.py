@@ -13,6 +13,7 @@ from portal.cli import credits as credits_commands
 from portal.credits import queries, service
 from portal.credits.rules import Discrepancy, EntryKind, LotKind
 from portal.kit import tenancy
+from portal.kit.actor import SYSTEM
 from portal.kit.db import db
 from portal.kit.errors import Invalid, NotFound
 from portal.kit.unit_of_work import unit_of_work
@@ -88,7 +89,7 @@ def test_a_failed_unit_of_work_leaves_no_credit(vendor_id: int) -> None:
             entry=EntryKind.GRANT,
             description="Included credits",
             expires_at=None,
-            actor=service.SYSTEM,
+            actor=SYSTEM,
             now=day(0),
         )
         raise RuntimeError("the door broke")

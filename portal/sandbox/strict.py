@@ -59,11 +59,12 @@ def _object(value: dict[str, Any], kind: Any, path: str) -> dict[str, Any]:
         if name not in fields:
             where = _join(path, name)
             raise invalid(f"Received unknown parameter: {where}", param=where, code="parameter_unknown")
+    typed = {name: _value(given, fields[name], _join(path, name)) for name, given in value.items()}
     for name in sorted(kind.__required_keys__ & fields.keys()):
         if name not in value:
             where = _join(path, name)
             raise invalid(f"Missing required param: {where}.", param=where, code="parameter_missing")
-    return {name: _value(given, fields[name], _join(path, name)) for name, given in value.items()}
+    return typed
 
 
 def _join(path: str, name: str) -> str:

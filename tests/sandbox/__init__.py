@@ -1,0 +1,1 @@
+"""The offline Stripe, tried through the real SDK over real HTTP."""

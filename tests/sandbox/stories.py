@@ -1,0 +1,189 @@
+"""One long story that makes every call of the sandbox once, with parameters that exercise it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+from tests.sandbox.conftest import DAY, Box
+
+Answered = tuple[str, Any]
+
+
+class Teller:
+    """Makes calls by their pattern, so that a test knows which ones were tried."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.answers: list[Answered] = []
+
+    def __call__(self, pattern: str, *ids: str, **params: Any) -> Any:
+        """Call "POST /v1/x/{}" with these ids and (dotted by __) parameters; the answer must be a success."""
+        method, path = pattern.split(" ")
+        url = self.box.url + path.format(*ids)
+        pairs = list(flat(params))
+        where = {"params": pairs} if method == "GET" else {"data": pairs}
+        found = requests.request(method, url, headers={"Authorization": f"Bearer {self.box.key}"}, timeout=10, **where)
+        assert found.status_code == 200, f"{pattern}: {found.text}"
+        self.answers.append((pattern, json.loads(found.text)))
+        return found.json()
+
+
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Stripe's way of writing nested parameters."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from flat(part, f"{prefix}[{key}]" if prefix else key)
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from flat(part, f"{prefix}[{place}]")
+    else:
+        yield prefix, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def everything(box: Box) -> list[Answered]:
+    """Tell the story; returns each call's pattern with its answer."""
+    tell = Teller(box)
+    price, other = _catalog(tell)
+    customer = _customer(tell)
+    subscription = _checkout(tell, customer, price)
+    _invoices(tell, customer, subscription, other)
+    _schedules(tell, subscription, price)
+    _endings(tell, customer, price)
+    _endpoints(tell)
+    return tell.answers
+
+
+def _catalog(tell: Teller) -> tuple[str, str]:
+    product = tell("POST /v1/products", name="Pro", description="For most", metadata={"tier": "pro"})["id"]
+    tell("GET /v1/products", active=True)
+    tell("POST /v1/products/{}", product, name="Pro!")
+    recurring = {"interval": "month", "interval_count": 1}
+    wanted = {"product": product, "currency": "eur", "recurring": recurring}
+    price = tell("POST /v1/prices", unit_amount=4900, lookup_key="pro", **wanted)["id"]
+    other = tell("POST /v1/prices", unit_amount=19900, **wanted)["id"]
+    tell("POST /v1/products/{}", product, default_price=price)
+    tell("GET /v1/products/{}", product, expand=["default_price"])
+    tell("GET /v1/prices", lookup_keys=["pro"], expand=["data.product"])
+    tell("GET /v1/prices/{}", price, expand=["product"])
+    tell("POST /v1/prices/{}", price, nickname="Monthly")
+    return price, other
+
+
+def _customer(tell: Teller) -> str:
+    customer = tell("POST /v1/customers", email="a@example.com", name="A", address={"line1": "Weg 1", "country": "DE"})[
+        "id"
+    ]
+    tell("GET /v1/customers", email="a@example.com")
+    card = {"number": "4242424242424242", "exp_month": 3, "exp_year": 2034, "cvc": "314"}
+    method = tell("POST /v1/payment_methods", type="card", card=card)["id"]
+    tell("POST /v1/payment_methods/{}/attach", method, customer=customer)
+    tell(
+        "POST /v1/customers/{}", customer, invoice_settings={"default_payment_method": method}, metadata={"vendor": "7"}
+    )
+    tell("GET /v1/customers/{}", customer, expand=["invoice_settings.default_payment_method", "subscriptions"])
+    tell("GET /v1/customers/{}/payment_methods", customer, type="card")
+    tell("GET /v1/payment_methods", customer=customer, type="card")
+    tell("GET /v1/payment_methods/{}", method, expand=["customer"])
+    spare = tell("POST /v1/payment_methods/{}/attach", "pm_card_mastercard", customer=customer)["id"]
+    tell("POST /v1/payment_methods/{}/detach", spare)
+    return customer
+
+
+def _checkout(tell: Teller, customer: str, price: str) -> str:
+    wanted = {
+        "mode": "subscription",
+        "customer": customer,
+        "line_items": [{"price": price, "quantity": 1}],
+        "success_url": "http://portal.example/done?s={CHECKOUT_SESSION_ID}",
+        "cancel_url": "http://portal.example/",
+        "client_reference_id": "order-1",
+        "adaptive_pricing": {"enabled": False},
+    }
+    open_one = tell("POST /v1/checkout/sessions", **wanted)
+    tell("POST /v1/checkout/sessions/{}/expire", open_one["id"])
+    trial = {"trial_end": tell.box.now() + 14 * DAY, "metadata": {"vendor": "7"}, "billing_mode": {"type": "flexible"}}
+    session = tell("POST /v1/checkout/sessions", **wanted, subscription_data=trial)
+    form = {"number": "4242424242424242", "expiry": "12/34", "cvc": "123", "name": "A"}
+    requests.post(session["url"], data=form, allow_redirects=False, timeout=10)
+    expand = ["line_items", "subscription.latest_invoice", "customer"]
+    done = tell("GET /v1/checkout/sessions/{}", session["id"], expand=expand)
+    tell("GET /v1/checkout/sessions/{}/line_items", session["id"])
+    tell("GET /v1/checkout/sessions", customer=customer, status="complete")
+    return str(done["subscription"]["id"])
+
+
+def _invoices(tell: Teller, customer: str, subscription: str, other: str) -> None:
+    tell.box.advance(days=15)
+    shown = tell("GET /v1/subscriptions/{}", subscription, expand=["latest_invoice.payments", "default_payment_method"])
+    item = shown["items"]["data"][0]["id"]
+    tell("GET /v1/subscription_items", subscription=subscription)
+    change = {"items": [{"id": item, "price": other, "quantity": 1}], "proration_behavior": "always_invoice"}
+    tell("POST /v1/invoices/create_preview", customer=customer, subscription=subscription, subscription_details=change)
+    changed = tell("POST /v1/subscriptions/{}", subscription, **change, expand=["latest_invoice.confirmation_secret"])
+    invoice = changed["latest_invoice"]["id"]
+    tell("GET /v1/invoices", subscription=subscription, status="paid", expand=["data.payments"])
+    tell("GET /v1/invoices/{}", invoice, expand=["payments.data.payment.payment_intent", "customer"])
+    tell("GET /v1/invoices/{}/lines", invoice)
+    paid = tell("GET /v1/invoice_payments", invoice=invoice)["data"][0]
+    intent = tell("GET /v1/payment_intents/{}", paid["payment"]["payment_intent"], expand=["latest_charge"])
+    tell("GET /v1/charges/{}", intent["latest_charge"]["id"], expand=["payment_intent"])
+
+
+def _schedules(tell: Teller, subscription: str, price: str) -> None:
+    schedule = tell("POST /v1/subscription_schedules", from_subscription=subscription)
+    phase = schedule["phases"][0]
+    running = [{"price": item["price"], "quantity": item["quantity"]} for item in phase["items"]]
+    phases = [
+        {"items": running, "start_date": phase["start_date"], "end_date": phase["end_date"]},
+        {"items": [{"price": price, "quantity": 1}], "duration": {"interval": "month"}, "proration_behavior": "none"},
+    ]
+    tell(
+        "POST /v1/subscription_schedules/{}",
+        schedule["id"],
+        phases=phases,
+        end_behavior="release",
+        metadata={"change": "1"},
+    )
+    tell("GET /v1/subscription_schedules/{}", schedule["id"], expand=["subscription", "phases.items.price"])
+    tell("GET /v1/subscription_schedules")
+    tell("POST /v1/subscription_schedules/{}/release", schedule["id"])
+
+
+def _endings(tell: Teller, customer: str, price: str) -> None:
+    poor = tell.box.customer("pm_card_chargeCustomerFail").id
+    failing = tell(
+        "POST /v1/subscriptions", customer=poor, items=[{"price": price}], payment_behavior="allow_incomplete"
+    )
+    tell.box.give_card(poor, "pm_card_visa")
+    tell("POST /v1/invoices/{}/pay", failing["latest_invoice"])
+    waiting = tell(
+        "POST /v1/subscriptions", customer=customer, items=[{"price": price}], payment_behavior="default_incomplete"
+    )
+    tell("POST /v1/invoices/{}/void", waiting["latest_invoice"])
+    going = tell("POST /v1/subscriptions", customer=customer, items=[{"price": price}])
+    tell.box.travel_to(going["items"]["data"][0]["current_period_end"])
+    tell("POST /v1/invoices/{}/finalize", tell("GET /v1/subscriptions/{}", going["id"])["latest_invoice"])
+    tell("GET /v1/subscriptions", customer=customer, status="all", expand=["data.latest_invoice"])
+    tell(
+        "DELETE /v1/subscriptions/{}",
+        going["id"],
+        invoice_now=True,
+        prorate=True,
+        cancellation_details={"feedback": "unused"},
+    )
+    last = tell("POST /v1/subscriptions", customer=customer, items=[{"price": price}])
+    schedule = tell("POST /v1/subscription_schedules", from_subscription=last["id"])
+    tell("POST /v1/subscription_schedules/{}/cancel", schedule["id"])
+
+
+def _endpoints(tell: Teller) -> None:
+    made = tell("POST /v1/webhook_endpoints", url="https://portal.example/hooks", enabled_events=["invoice.paid"])
+    tell("GET /v1/webhook_endpoints")
+    tell("GET /v1/webhook_endpoints/{}", made["id"])
+    tell("POST /v1/webhook_endpoints/{}", made["id"], description="Second")
+    tell("DELETE /v1/webhook_endpoints/{}", made["id"])
+    event = tell("GET /v1/events", types=["invoice.paid"], delivery_success=False, limit=1)["data"][0]
+    tell("GET /v1/events/{}", event["id"])
+    tell("GET /v1/account")

@@ -44,12 +44,12 @@ def grant(
 ) -> bool:
     """Give credits, exactly once per ``source`` and vendor; False when this source gave before, and nothing changes.
 
-    ``description`` is a message id (255 characters at most). Raises Invalid (fields ``amount``, ``source``) and
+    Nothing (0, as some tiers include none) is given without a trace: False too. ``description`` is a message id (255 characters at most). Raises Invalid (fields ``amount``, ``source``) and
     NotFound where no account was opened.
     """
-    _check(amount, source)
+    _check(amount, source, least=0)
     book = Book(vendor_id, actor, now)
-    if book.knows_source(source):
+    if amount == 0 or book.knows_source(source):
         return False
     book.add(
         amount,

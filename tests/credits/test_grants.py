@@ -63,7 +63,12 @@ def test_without_an_account_there_is_no_balance_and_no_grant(app: Flask) -> None
             give(stranger, 5, "start")
 
 
-@pytest.mark.parametrize("amount", [0, -5, 1_000_000_001])
+def test_a_tier_without_included_credits_grants_nothing(vendor_id: int) -> None:
+    assert give(vendor_id, 0, "start") is False
+    assert (queries.balance(vendor_id), entries(vendor_id), left(vendor_id)) == (0, [], {})
+
+
+@pytest.mark.parametrize("amount", [-5, 1_000_000_001])
 def test_what_is_no_amount_is_refused_at_the_field(vendor_id: int, amount: int) -> None:
     with pytest.raises(Invalid) as refused:
         give(vendor_id, amount, "start")

@@ -19,7 +19,7 @@ LONGEST_LINE = 64 * 1024
 _SERIOUS = re.compile(
     r"\[(?:warn(?:ing)?|error|critical|fatal)\s*\]"
     r"|\"level\":\s*\"(?:warning|error|critical)\""
-    r"|^(?:warning|error|critical|traceback)\b",
+    r"|^(?:warning|error|critical)\b",
     re.IGNORECASE,
 )
 

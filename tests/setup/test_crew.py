@@ -155,7 +155,7 @@ def test_the_crew_stops_in_the_order_given(hire, tmp_path):
         '{"event": "boom", "level": "error"}',
         "[WARN] worker respawned",
         "[ERROR] Unable to bind",
-        "Traceback (most recent call last):",
+        "ERROR: something else",
     ],
 )
 def test_warnings_and_worse_are_serious(line):
@@ -163,7 +163,14 @@ def test_warnings_and_worse_are_serious(line):
 
 
 @pytest.mark.parametrize(
-    "line", ["[info     ] 0 errors found", "GET /warnings 200", '{"level": "info", "errors": 0}', ""]
+    "line",
+    [
+        "[info     ] 0 errors found",
+        "GET /warnings 200",
+        "Traceback (most recent call last):",
+        '{"level": "info", "errors": 0}',
+        "",
+    ],
 )
 def test_other_lines_are_not(line):
     assert not is_serious(line)

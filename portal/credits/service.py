@@ -44,8 +44,8 @@ def grant(
 ) -> bool:
     """Give credits, exactly once per ``source`` and vendor; False when this source gave before, and nothing changes.
 
-    Nothing (0, as some tiers include none) is given without a trace: False too. ``description`` is a message id (255 characters at most). Raises Invalid (fields ``amount``, ``source``) and
-    NotFound where no account was opened.
+    An amount of 0 (some tiers include none) gives nothing and leaves no trace: False too. ``description`` is a message
+    id of at most 255 characters. Raises Invalid (fields ``amount``, ``source``), NotFound where no account was opened.
     """
     _check(amount, source, least=0)
     book = Book(vendor_id, actor, now)

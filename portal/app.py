@@ -17,7 +17,7 @@ from portal.kit.db import db, engine_options, relax_durability
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Rooms whose jobs.py registers tasks.
-ROOMS_WITH_JOBS = ("notifications", "identity", "subscriptions", "accounts", "checkout", "stripe_events")
+ROOMS_WITH_JOBS = ("notifications", "identity", "credits", "subscriptions", "accounts", "checkout", "stripe_events")
 
 #: Named events, and the tasks that each wakes. Rooms that emit do not know who listens.
 EVENTS: dict[str, tuple[str, ...]] = {
@@ -136,7 +136,7 @@ def _wire(app: Flask, config: Config) -> None:
     passwords.configure(config.argon2_memory_kib)
     links.configure(secret)
     tokens.configure(secret)
-    mails.init_app(app, config.base_url)
+    mails.init_app(app)
     for room in ROOMS_WITH_JOBS:
         importlib.import_module(f"portal.{room}.jobs")
     for event, listeners in EVENTS.items():

@@ -23,25 +23,25 @@ class PrepareStamp:
         self.data = data
         self.file = data / "run" / "prepared.json"
 
-    def matches(self, stripe: str) -> bool:
-        """Was it prepared for this Stripe address by this code? Without our own two data files: never."""
-        state = self._state(stripe)
+    def matches(self, settings: str) -> bool:
+        """Was it prepared with these settings by this code? Without our own two data files: never."""
+        state = self._state(settings)
         return state is not None and self.file.exists() and self.file.read_text() == state
 
-    def write(self, stripe: str) -> None:
+    def write(self, settings: str) -> None:
         """After ``flask prepare`` has succeeded."""
-        if state := self._state(stripe):
+        if state := self._state(settings):
             self.file.write_text(state)
 
     def clear(self) -> None:
         """Before it runs: what is interrupted is repeated."""
         self.file.unlink(missing_ok=True)
 
-    def _state(self, stripe: str) -> str | None:
+    def _state(self, settings: str) -> str | None:
         files = [self.data / "portal.db", self.data / "sandbox.db"]
         if not all(file.exists() for file in files):
             return None
-        return json.dumps({"code": self._code(), "data": [file.stat().st_ino for file in files], "stripe": stripe})
+        return json.dumps({"code": self._code(), "data": [file.stat().st_ino for file in files], "settings": settings})
 
     def _code(self) -> str:
         digest = hashlib.sha256()

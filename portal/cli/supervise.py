@@ -118,15 +118,16 @@ class Supervisor:
 
     def _prepare(self) -> None:
         """Migrations, catalog, push to Stripe, demo: one process, left out when nothing has changed since."""
-        stamp, stripe = PrepareStamp(self.plan.root, self.plan.data), self.environment.get("STRIPE_API_BASE", "")
+        stamp = PrepareStamp(self.plan.root, self.plan.data)
+        settings = " ".join(f"{name}={self.environment.get(name, '')}" for name in ("STRIPE_API_BASE", "DEMO"))
         ours = self.plan.own_database and self.plan.own_sandbox
-        if ours and stamp.matches(stripe):
+        if ours and stamp.matches(settings):
             return
         self.console.say("Preparing the database, the catalog and the demo …" if self.plan.demo else "Preparing …")
         stamp.clear()
         self._once("prepare", self.plan.flask("prepare"), "The database could not be prepared")
         if ours:
-            stamp.write(stripe)
+            stamp.write(settings)
 
     def _once(self, name: str, command: list[str], failure: str) -> None:
         child = self._child(name, command)

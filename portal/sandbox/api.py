@@ -103,8 +103,10 @@ class Work:
         except StripeError as error:
             if error.status != 402:
                 raise
-            with sandbox().begin() as tx:
-                self._remember(tx, key, (402, error.body()))
+            with sandbox().begin() as after:
+                self._remember(after, key, (402, error.body()))
+                for ident in tx.spent_faults:
+                    faults.spend(after, ident)
             raise
         _stall(fault)
         return told

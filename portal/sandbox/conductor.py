@@ -42,7 +42,8 @@ class Conductor:
             return True
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            self._lines.append(line.rstrip()[:300])
-        code = process.wait()
+        with process:
+            for line in process.stdout or ():
+                self._lines.append(line.rstrip()[:300])
+        code = process.returncode
         self._lines.append("Done." if code == 0 else f"The conductor stopped with code {code}.")

@@ -60,12 +60,17 @@ def take(tx: Tx, kinds: tuple[str, ...], subject: str = "", when: str | None = N
     for fault in active(tx):
         pattern = fault.get("types") or fault.get("path") or ""
         if fault["kind"] in kinds and when in (None, fault["when"]) and re.search(pattern, subject):
-            _use(tx, fault)
+            spend(tx, fault["id"])
+            tx.spent_faults.append(fault["id"])
             return fault
     return None
 
 
-def _use(tx: Tx, fault: Doc) -> None:
+def spend(tx: Tx, ident: int) -> None:
+    """Use up one turn of a fault (again, when the transaction that used it was undone by a refusal)."""
+    fault = next((fault for fault in active(tx) if fault["id"] == ident), None)
+    if fault is None:
+        return
     body: dict[str, Any] = {name: value for name, value in fault.items() if name != "id"}
     body["left"] -= 1
     if body["left"] > 0:

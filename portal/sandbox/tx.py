@@ -54,6 +54,7 @@ class Tx:
         self.config = config
         self.request_id = request_id
         self.idempotency_key = idempotency_key
+        self.spent_faults: list[int] = []
         self._docs: dict[str, Doc] = {}
         self._stored: dict[str, str] = {}
         self._told: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """A sandbox of its own for every test: a real server on a free port, a clock that the test moves, a client."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def sandbox(tmp_path: Path) -> Iterator[Box]:
     yield from serve(tmp_path / "offset", ":memory:")
 
 
-def serve(offset_file: Path, data: str, **settings: Any) -> Iterator[Box]:
+def serve(offset_file: Path, data: str, **settings: Any) -> Generator[Box, None, None]:
     """Run a sandbox until the generator is closed."""
     key = f"sk_test_{random_text(24)}"
     server = make_server("127.0.0.1", 0, lambda *_: iter(()), threaded=True, request_handler=Quiet)

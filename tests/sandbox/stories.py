@@ -23,7 +23,7 @@ class Teller:
         method, path = pattern.split(" ")
         url = self.box.url + path.format(*ids)
         pairs = list(flat(params))
-        where = {"params": pairs} if method == "GET" else {"data": pairs}
+        where: Any = {"params": pairs} if method == "GET" else {"data": pairs}
         found = requests.request(method, url, headers={"Authorization": f"Bearer {self.box.key}"}, timeout=10, **where)
         assert found.status_code == 200, f"{pattern}: {found.text}"
         self.answers.append((pattern, json.loads(found.text)))

@@ -7,6 +7,8 @@ import stripe
 
 from tests.sandbox.conftest import DAY, Box
 
+pytestmark = pytest.mark.once
+
 
 def change_to(box: Box, subscription: Any, amount: int, **more: Any) -> dict[str, Any]:
     """The parameters of a change of the first item to another price."""
@@ -179,7 +181,7 @@ def test_error_if_incomplete_changes_nothing(sandbox: Box) -> None:
     with pytest.raises(stripe.CardError) as declined:
         sandbox.v1.subscriptions.update(subscription.id, {**details, "payment_behavior": "error_if_incomplete"})
     assert (declined.value.http_status, declined.value.code) == (402, "card_declined")
-    assert declined.value.error.decline_code == "generic_decline"
+    assert declined.value.json_body["error"]["decline_code"] == "generic_decline"
     assert sandbox.v1.subscriptions.retrieve(subscription.id)["items"].data[0].price.unit_amount == 4900
     assert len(sandbox.invoices(subscription.id)) == 1 and len(sandbox.event_types()) == events
 

@@ -6,6 +6,8 @@ import pytest
 
 from portal.sandbox.periods import DAY, add, boundary_after, prorate
 
+pytestmark = pytest.mark.once
+
 
 def at(text: str) -> int:
     """Seconds of a UTC date."""

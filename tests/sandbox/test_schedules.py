@@ -7,6 +7,8 @@ import stripe
 
 from tests.sandbox.conftest import DAY, Box
 
+pytestmark = pytest.mark.once
+
 HOUR = 3_600
 
 

@@ -11,10 +11,12 @@ from tests.sandbox import openapi
 from tests.sandbox.conftest import DAY, Box
 from tests.sandbox.stories import everything
 
+pytestmark = pytest.mark.once
+
 
 def call(box: Box, method: str, path: str, params: list[tuple[str, str]] | None = None) -> Any:
     """The raw JSON of a call, as the SDK would see it."""
-    where = {"params": params} if method == "GET" else {"data": params}
+    where: Any = {"params": params} if method == "GET" else {"data": params}
     return requests.request(method, box.url + path, headers={"Authorization": f"Bearer {box.key}"}, timeout=10, **where)
 
 

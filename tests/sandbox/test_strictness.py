@@ -9,10 +9,12 @@ import stripe
 from portal.sandbox import routes, strict
 from tests.sandbox.conftest import Box
 
+pytestmark = pytest.mark.once
+
 
 def raw(box: Box, method: str, path: str, pairs: list[tuple[str, str]]) -> Any:
     """The error of a call made without the SDK."""
-    where = {"params": pairs} if method == "GET" else {"data": pairs}
+    where: Any = {"params": pairs} if method == "GET" else {"data": pairs}
     return requests.request(method, box.url + path, headers={"Authorization": f"Bearer {box.key}"}, timeout=10, **where)
 
 

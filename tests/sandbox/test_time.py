@@ -1,11 +1,15 @@
 """Time is travelled: trial, first charge, renewals, a refused card and its retries, cancelling, notices."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import stripe
 
-from tests.sandbox.conftest import DAY, Box
+from tests.sandbox.conftest import DAY, Box, serve
+
+pytestmark = pytest.mark.once
 
 HOUR = 3_600
 
@@ -43,7 +47,7 @@ def test_one_long_jump_does_each_thing_once_and_at_its_own_time(sandbox: Box) ->
     invoices = sandbox.invoices(subscription.id)
     # the first, then one a month: 100 days hold three more period ends
     assert [invoice.status for invoice in invoices] == ["paid"] * 4
-    for earlier, later in zip(invoices[1:], invoices[2:], strict=False):
+    for earlier, later in pairwise(invoices[1:]):
         assert 28 * DAY <= later.created - earlier.created <= 31 * DAY
     times = [event.created for event in sandbox.v1.events.list({"limit": 100}).auto_paging_iter()]
     assert times == sorted(times, reverse=True)
@@ -181,9 +185,7 @@ def test_a_first_invoice_that_stays_unpaid_expires(sandbox: Box) -> None:
     assert sandbox.invoices(subscription.id)[0].status == "void"
 
 
-def test_data_and_appointments_outlive_the_process(tmp_path) -> None:
-    from tests.sandbox.conftest import serve
-
+def test_data_and_appointments_outlive_the_process(tmp_path: Path) -> None:
     where = (tmp_path / "offset", str(tmp_path / "sandbox.db"))
     before = serve(*where)
     box = next(before)

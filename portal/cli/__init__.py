@@ -5,7 +5,7 @@ import importlib
 from flask import Flask
 
 #: Every module here has ``register(app)``.
-COMMANDS: tuple[str, ...] = ("processes",)
+COMMANDS: tuple[str, ...] = ("processes", "staff", "catalog", "credits", "settings")
 
 
 def register(app: Flask) -> None:

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from portal.catalog.rules import CreditPolicy
+
+
+#: How long included credits outlive their period while its renewal is being paid.
+RENEWAL_MARGIN = timedelta(days=1)
 
 
 class LotKind(StrEnum):
@@ -91,9 +95,12 @@ def lapsing(lots: Iterable[Lot], policy: CreditPolicy, cap: int | None, period_e
 
 
 def lot_expiry(policy: CreditPolicy, period_end: datetime) -> datetime | None:
-    """When included credits of a period expire by themselves: at its end, or only at the next renewal that decides
-    what is carried over (a renewal's invoice is paid some time after the period's end)."""
-    return period_end if policy == CreditPolicy.RESET else None
+    """When included credits of a period expire by themselves, or None when the next renewal alone decides.
+
+    A renewal's invoice is paid an hour or so after the period's end: credits wait for it, so that nobody's work stops
+    meanwhile, and go at the latest a day after the end when nobody pays.
+    """
+    return period_end + RENEWAL_MARGIN if policy == CreditPolicy.RESET else None
 
 
 def _ends_before(lot: Lot, period_end: datetime) -> bool:

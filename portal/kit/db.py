@@ -117,7 +117,8 @@ def insert_once(model: type[Base], values: dict[str, Any], unique_on: list[str])
     dialect = db.session.connection().dialect.name
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = insert(table).values(**values).on_conflict_do_nothing(index_elements=unique_on)  # type: ignore[arg-type]
-    result: Any = db.session.execute(statement)
+    # SQLAlchemy 2.1 keeps the count of an INSERT only when it is asked to.
+    result: Any = db.session.execute(statement, execution_options={"preserve_rowcount": True})
     return bool(result.rowcount == 1)
 
 

@@ -9,7 +9,7 @@ from portal.billing.stripe_invoice import Line, StripeInvoice
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Price, Tier
 from portal.credits import service as credits
-from portal.credits.rules import EntryKind, LotKind
+from portal.credits.rules import EntryKind, LotKind, lot_expiry
 from portal.entitlements import service as entitlements
 from portal.kit.actor import STRIPE, Actor
 from portal.kit.errors import Conflict
@@ -70,6 +70,8 @@ def _tell_history(
     subscription: VendorSubscription, differing: set[str], before: dict[str, object], actor: Actor, now: datetime
 ) -> None:
     """One line per kind of change; a moved period alone counts as a renewal."""
+    if "status" in differing and subscription.status == Status.CANCELLED:
+        _end_credits(subscription, actor, now)
     if "status" in differing:
         note(
             subscription,
@@ -179,7 +181,7 @@ def _grant_upgrade(subscription: VendorSubscription, invoice: Invoice, now: date
             kind=LotKind.GRANT,
             entry=EntryKind.GRANT,
             description=N_("Credits of the larger tier for the rest of the period"),
-            expires_at=subscription.period_end,
+            expires_at=lot_expiry(new.credit_policy, subscription.period_end),
             actor=STRIPE,
             now=now,
         )
@@ -191,4 +193,11 @@ def close_for_good(subscription: VendorSubscription, *, now: datetime) -> None:
         before = subscription.status
         subscription.status = Status.CANCELLED
         entitlements.end_tier_grants(subscription.vendor_id, now=now)
+        _end_credits(subscription, STRIPE, now)
         note(subscription, "status_changed", actor=STRIPE, now=now, before=before, after=str(Status.CANCELLED))
+
+
+def _end_credits(subscription: VendorSubscription, actor: Actor, now: datetime) -> None:
+    """Included credits last as long as the subscription; bought ones stay (SUB-7)."""
+    source = f"subscription:{subscription.stripe_subscription_id}"
+    credits.end_grants(subscription.vendor_id, source=source, actor=actor, now=now)

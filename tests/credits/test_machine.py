@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask import Flask
 from hypothesis import HealthCheck, settings
@@ -82,7 +82,7 @@ class CreditLife(RuleBasedStateMachine):
             self.done.add(source)
             self._lapse(0 if reset else cap, end, reset)
             if amount:
-                self.piles.append(Pile(LotKind.GRANT, amount, end if reset else None))
+                self.piles.append(Pile(LotKind.GRANT, amount, end + timedelta(days=1) if reset else None))
 
     def _lapse(self, kept: int | None, end: datetime, reset: bool) -> None:
         earlier = [p for p in self.piles if p.kind == LotKind.GRANT and (p.until is None or p.until < end)]

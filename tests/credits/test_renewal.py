@@ -27,7 +27,7 @@ def test_reset_lets_the_old_grant_lapse_and_gives_the_new_one(vendor_id: int) ->
         ("expiry", -120, 0),
         ("grant", 2000, 2000),
     ]
-    assert [lot.expires_at for lot in queries.lots(vendor_id) if lot.remaining] == [day(45)]
+    assert [lot.expires_at for lot in queries.lots(vendor_id) if lot.remaining] == [day(46)]
 
 
 def test_reset_leaves_bought_and_goodwill_credits_alone(vendor_id: int) -> None:

@@ -36,5 +36,5 @@ def test_an_expired_lot_gives_nothing() -> None:
 
 
 def test_included_credits_expire_with_their_period_only_where_nothing_is_carried_over() -> None:
-    assert lot_expiry(CreditPolicy.RESET, day(30)) == day(30)
+    assert lot_expiry(CreditPolicy.RESET, day(30)) == day(31)
     assert lot_expiry(CreditPolicy.ROLLOVER, day(30)) is None

@@ -82,6 +82,8 @@ def prepare(
 
 def open_tier(code: str) -> Tier | None:
     """The tier that anybody may choose by this code, or None: unknown, hidden, retired and on-request ones."""
+    if len(code) > 64 or not code.isprintable():
+        return None
     tier = catalog.tier_by_code(code)
     return tier if tier and tier.is_active and tier.is_public and tier.self_service else None
 

@@ -5,7 +5,18 @@ import importlib
 from flask import Flask
 
 #: Every module here has ``register(app)``.
-COMMANDS: tuple[str, ...] = ("processes", "staff", "catalog", "credits", "settings")
+COMMANDS: tuple[str, ...] = (
+    "processes",
+    "staff",
+    "catalog",
+    "credits",
+    "settings",
+    "conduct",
+    "demo",
+    "jobs",
+    "prepare",
+    "stripe",
+)
 
 
 def register(app: Flask) -> None:

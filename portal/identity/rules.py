@@ -54,7 +54,7 @@ RESERVED_CODES = frozenset({
     "credits", "dashboard", "demo", "docs", "domains", "health", "healthz", "help", "home", "hooks", "invoices",
     "login", "logout", "mail", "mailbox", "me", "metrics", "new", "null", "onboarding", "password", "plans", "portal",
     "preferences", "pricing", "profile", "projects", "public", "readyz", "root", "settings", "sign-in", "sign-out",
-    "sign-up", "sites", "static", "status", "support", "system", "team", "test", "undefined", "usage", "vendor",
+    "sign-up", "sites", "static", "status", "support", "system", "team", "undefined", "usage",
     "vendors", "verify", "webhooks", "www",
 })
 # fmt: on

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, or_
+from sqlalchemy import ColumnElement, Select, and_, or_
 from sqlalchemy.engine import Row
+from sqlalchemy.orm import InstrumentedAttribute
 
 from portal.kit.db import db
 from portal.kit.errors import NotFound
 
-SortKey = tuple[SQLColumnExpression[Any], Literal["asc", "desc"]]
+SortKey = tuple[ColumnElement[Any] | InstrumentedAttribute[Any], Literal["asc", "desc"]]
 
 
 T = TypeVar("T")

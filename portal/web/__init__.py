@@ -5,7 +5,17 @@ import importlib
 from flask import Flask
 
 #: Every module here has a ``blueprint``; its views declare their audience.
-DOORS: tuple[str, ...] = ()
+DOORS: tuple[str, ...] = (
+    "public.home",
+    "public.sign_up",
+    "public.sign_in",
+    "public.verify",
+    "public.password",
+    "public.preferences",
+    "public.mailbox",
+    "public.brand",
+    "profile",
+)
 
 
 def register(app: Flask) -> None:

@@ -33,9 +33,8 @@ PAGES = {
 class Renderer:
     """The app's end of the rendering port."""
 
-    def __init__(self, app: Flask, base_url: str) -> None:
-        self._app, self._base = app, base_url.rstrip("/")
-        self._urls = app.url_map.bind("")
+    def __init__(self, app: Flask) -> None:
+        self._app = app
 
     def __call__(self, mail: SentMail) -> Rendered:
         """Subject, text and HTML. Runs inside an app context, with or without a request."""
@@ -56,7 +55,6 @@ class Renderer:
             "recipient_name": mail.recipient_name,
             "params": {name: _value(name, value) for name, value in mail.params.items()},
             "url": self._url(mail),
-            "link": self.address,
         }
         html = self._app.jinja_env.get_template(f"mail/{mail.kind}.html")
         text = self._app.jinja_env.get_template(f"mail/{mail.kind}.txt")
@@ -65,26 +63,22 @@ class Renderer:
             subject.strip(), _tidy(text.render(context)), html.render(context), operator.name, operator.support_email
         )
 
-    def address(self, endpoint: str, **values: Any) -> str:
-        """A full address of ours, from BASE_URL whatever host a request named."""
-        return self._base + self._urls.build(endpoint, values)
-
     def _url(self, mail: SentMail) -> str:
         if mail.kind in LINKS:
             return self._signed(mail)
         code = mail.params.get("vendor_code")
         if code is None:
-            return self.address("profile.index")
+            return full_address(self._app, "profile.index")
         endpoint = PAGES.get(mail.kind, "vendor_billing.index")
         takes_code = any("code" in rule.arguments for rule in self._app.url_map.iter_rules(endpoint))
-        return self.address(endpoint, **({"code": code} if takes_code else {}))
+        return full_address(self._app, endpoint, **({"code": code} if takes_code else {}))
 
     def _signed(self, mail: SentMail) -> str:
         purpose, endpoint = LINKS[mail.kind]
         user = identity.user(mail.params["user_id"])
         if user is None:
             raise LookupError(f"mail {mail.id}: its user is gone")
-        return self.address(endpoint, token=links.make(purpose, user, mail.params.get("new_email")))
+        return full_address(self._app, endpoint, token=links.make(purpose, user, mail.params.get("new_email")))
 
 
 def _value(name: str, value: Any) -> Any:
@@ -103,6 +97,12 @@ def _tidy(text: str) -> str:
     return "\n".join(kept) + "\n"
 
 
-def init_app(app: Flask, base_url: str) -> None:
+def full_address(app: Flask, endpoint: str, **values: Any) -> str:
+    """The address of a page of ours as others are told it: BASE_URL, whatever host a request named."""
+    base: str = app.extensions["portal_config"].base_url
+    return base.rstrip("/") + app.url_map.bind("").build(endpoint, values)
+
+
+def init_app(app: Flask) -> None:
     """Hand the renderer to the notifications room."""
-    rendering.configure(Renderer(app, base_url))
+    rendering.configure(Renderer(app))

@@ -72,7 +72,7 @@ def error_text(error: PortalError) -> str:
     """A PortalError in the reader's language, its parameters filled in."""
     from flask_babel import gettext
 
-    return gettext(error.message, **error.params)
+    return str(gettext(error.message, **error.params))
 
 
 def init_app(app: Flask) -> None:

@@ -17,7 +17,7 @@ def trimmed(value: Any) -> Any:
 
 def no_control_characters(_form: Any, field: Field) -> None:
     """Refuse NUL and other control characters: they belong in no name, and PostgreSQL refuses NUL."""
-    if isinstance(field.data, str) and any(ord(c) < 32 and c not in "\r\n\t" or ord(c) == 127 for c in field.data):
+    if isinstance(field.data, str) and any((ord(c) < 32 and c not in "\r\n\t") or ord(c) == 127 for c in field.data):
         raise ValidationError(_("This contains characters that cannot be used here."))
 
 

@@ -1,69 +1,97 @@
 """What surrounds every page: navigation, vendor switch, live balance, banner, calls. Built once per request."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from flask import Flask, current_app, g, request, session, url_for
-from flask_babel import get_locale, ngettext
+from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from portal.accounts.queries import VendorAtDoor, Visitor
 from portal.identity import queries as identity
 from portal.kit import clock
 from portal.settings import queries as settings
-from portal.subscriptions.rules import Status, is_open
-from portal.web.kit import signed_in
+from portal.subscriptions.rules import is_open
+from portal.web.kit import notices, signed_in
 from portal.web.kit.audience import Side
+from portal.web.kit.notices import Call
 
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """A link of the sidebar; ``locked`` ones lead to the plan choice for now."""
+    """A link of the sidebar; ``locked`` ones lead to the plan choice for now. ``group`` stands over the first of it."""
 
     label: str
     href: str
     icon: str
     current: bool = False
     locked: bool = False
+    group: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call to act: the line, and the button that answers it."""
-
-    text: str
-    label: str
-    href: str
-    tone: str = "info"
-    title: str = ""
-
-    @property
-    def action_label(self) -> str:
-        """The button's words, as banners name them."""
-        return self.label
-
-    @property
-    def action_href(self) -> str:
-        """Where the button leads, as banners name it."""
-        return self.href
-
-
-@dataclass(slots=True)
+@dataclass
 class Frame:
-    """Read by the layouts; see templates/shared."""
+    """Read by the layouts; see templates/shared. What costs a query is read only when a template asks for it."""
 
     side: str
     theme: str
+    home_href: str
     nav: list[NavItem] = field(default_factory=list)
+    who: Visitor | None = None
     vendor: VendorAtDoor | None = None
-    vendors: list[dict[str, Any]] = field(default_factory=list)
     credits_href: str | None = None
+    credits_page_href: str | None = None
     cta: Call | None = None
     banner: Call | None = None
     demo: bool = False
     mailbox_href: str | None = None
     sandbox_href: str | None = None
+
+    @property
+    def now(self) -> datetime:
+        """Business time, for relative times."""
+        return clock.business()
+
+    @property
+    def theme_href(self) -> str:
+        """Takes theme=auto|light|dark and next."""
+        return url_for("public_preferences.save")
+
+    @property
+    def locale_href(self) -> str:
+        """Takes locale and next."""
+        return url_for("public_preferences.save")
+
+    @property
+    def profile_href(self) -> str:
+        """One's own name, address and password."""
+        return url_for("profile.index")
+
+    @property
+    def signout_href(self) -> str:
+        """Takes a POST."""
+        return url_for("public_sign_in.leave")
+
+    @property
+    def brand_css_href(self) -> str:
+        """The operator's colour; a new colour has a new address."""
+        return url_for("public_brand.css", v=settings.current().accent.removeprefix("#"))
+
+    @cached_property
+    def vendors(self) -> list[dict[str, Any]]:
+        """The vendors to switch between; empty for people with one."""
+        if self.who is None or self.vendor is None or not self.vendor.others:
+            return []
+        return [
+            {
+                "name": v.name,
+                "href": url_for("vendor_billing.index", code=v.code),
+                "current": v.id == self.vendor.id,
+            }
+            for v in identity.vendors_of(self.who.user_id)
+        ]
 
 
 def build() -> Frame:
@@ -73,94 +101,72 @@ def build() -> Frame:
     side = declared.side if declared else Side.PUBLIC
     theme = (who.theme if who else None) or session.get("theme", "auto")
     config = current_app.extensions["portal_config"]
-    frame = Frame(side="public", theme=theme, demo=config.demo)
+    frame = Frame("public", theme, _home(who), who=who, demo=config.demo, sandbox_href=config.sandbox_url or None)
     if config.app_env != "production" and not config.mail_configured:
         frame.mailbox_href = url_for("public_mailbox.index")
-    frame.sandbox_href = config.sandbox_url or None
-    if who and side == Side.STAFF:
+    if who and (side == Side.STAFF or (side == Side.SIGNED_IN and who.staff and not who.vendor)):
         frame.side, frame.nav = "admin", _admin_nav()
     elif who and who.vendor and side in (Side.VENDOR, Side.SIGNED_IN):
         _dress_vendor(frame, who, who.vendor)
+    else:
+        _dress_public(frame, who)
     return frame
 
 
-def _item(label: str, endpoint: str, icon: str, locked: bool = False, **values: Any) -> NavItem:
-    prefix = endpoint.rsplit(".", 1)[0]
-    current = (request.endpoint or "").rsplit(".", 1)[0] == prefix
-    return NavItem(label, url_for(endpoint, **values), icon, current, locked)
+def _home(who: Visitor | None) -> str:
+    if who and who.vendor:
+        return url_for("vendor_dashboard.index")
+    return url_for("admin_vendors.index") if who and who.staff else url_for("public_home.index")
+
+
+def _item(
+    label: str, endpoint: str, icon: str, *, locked: bool = False, group: str = "", also: str = "", **values: Any
+) -> NavItem:
+    """``also``: the beginning of further blueprints' names that belong under this link."""
+    here = (request.endpoint or "").rsplit(".", 1)[0]
+    current = here == endpoint.rsplit(".", 1)[0] or bool(also and here.startswith(also))
+    return NavItem(label, url_for(endpoint, **values), icon, current, locked, group)
 
 
 def _admin_nav() -> list[NavItem]:
     return [
-        _item(_("Vendors"), "admin_vendors.index", "users"),
-        _item(_("Style guide"), "admin_styleguide.index", "palette"),
+        _item(_("Vendors"), "admin_vendors.index", "users", also="admin_vendor"),
+        _item(_("Profile"), "profile.index", "user-circle"),
+        _item(_("Style guide"), "admin_styleguide.index", "palette", group=_("Reference")),
     ]
+
+
+def _dress_public(frame: Frame, who: Visitor | None) -> None:
+    here = request.endpoint
+    pricing = url_for("public_home.pricing")
+    frame.nav = [NavItem(_("Pricing"), pricing, "tag", here == "public_home.pricing")]
+    if who:
+        frame.cta = Call("", _("Open the portal"), frame.home_href)
+        return
+    frame.nav.append(_item(_("Sign in"), "public_sign_in.form", "user"))
+    if here != "public_home.pricing":
+        frame.cta = Call("", _("Choose a plan"), pricing)
 
 
 def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
+    g.time_zone = vendor.time_zone
     closed = signed_in.closed_because(who)
+    billing = url_for("vendor_billing.index", code=vendor.code)
+    plans = url_for("vendor_plans.index", code=vendor.code)
     frame.side, frame.vendor = "vendor", vendor
     frame.nav = [
         _item(_("Dashboard"), "vendor_dashboard.index", "layout-dashboard", locked=bool(closed)),
-        _item(_("Billing"), "vendor_billing.index", "credit-card", code=vendor.code),
+        _item(_("Billing"), "vendor_billing.index", "credit-card", also="vendor_checkout", code=vendor.code),
         _item(_("Plans"), "vendor_plans.index", "stack-2", code=vendor.code),
         _item(_("Profile"), "profile.index", "user-circle"),
     ]
-    if vendor.others:
-        frame.vendors = [
-            {
-                "name": v.name,
-                "code": v.code,
-                "href": url_for("vendor_billing.index", code=v.code),
-                "current": v.id == vendor.id,
-            }
-            for v in identity.vendors_of(who.user_id)
-        ]
     frame.credits_href = url_for("vendor_billing.credits", code=vendor.code)
-    frame.banner = _banner(vendor, closed)
+    frame.credits_page_href = f"{billing}#credits"
+    frame.banner = notices.most_urgent(vendor, closed, clock.business(), billing=billing, plans=plans)
+    if frame.banner and frame.banner.href.split("#")[0] == request.path:
+        frame.banner = None  # the page that it leads to says it itself, with more detail
     if vendor.standing is None or not is_open(vendor.standing):
-        frame.cta = Call(_("No plan is active."), _("Choose a plan"), url_for("vendor_plans.index", code=vendor.code))
-
-
-def _banner(vendor: VendorAtDoor, closed: str | None) -> Call | None:
-    """At most one, the most urgent."""
-    billing = url_for("vendor_billing.index", code=vendor.code)
-    if vendor.standing == Status.PAST_DUE:
-        return Call(
-            _("The last payment failed. Pay now to keep everything open."),
-            _("Pay now"),
-            billing,
-            "danger",
-            _("Payment failed"),
-        )
-    if closed == "unverified":
-        return Call(
-            _("We sent you a link. Open it to use everything."),
-            _("Send it again"),
-            url_for("public_verify.waiting"),
-            "warning",
-            _("Confirm your email address"),
-        )
-    if vendor.standing == Status.TRIAL and vendor.trial_ends_at:
-        left = vendor.trial_ends_at - clock.business()
-        days = -(-left // timedelta(days=1))
-        if 0 < days <= 7:
-            return Call(
-                _("Add a payment method now and the days that are left stay free."),
-                _("Add payment"),
-                billing,
-                "warning",
-                ngettext("Your trial ends in %(num)d day", "Your trial ends in %(num)d days", days),
-            )
-    if vendor.standing == Status.TRIAL_ENDED:
-        return Call(
-            _("Everything is kept. Add a payment method to open it again."),
-            _("Add payment"),
-            billing,
-            "warning",
-            _("Your trial has ended"),
-        )
-    return None
+        frame.cta = Call(_("No plan is active."), _("Choose a plan"), plans)
 
 
 def init_app(app: Flask) -> None:

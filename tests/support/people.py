@@ -1,0 +1,111 @@
+"""People for tests: they register as in life, and sign in through the door."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from portal.accounts import service as accounts
+from portal.catalog.rules import Cycle
+from portal.identity import passwords
+from portal.identity import service as identity
+from portal.identity.models import User, Vendor
+from portal.identity.rules import StaffKind
+from portal.kit import clock
+from portal.kit.actor import SYSTEM
+from portal.kit.unit_of_work import unit_of_work
+
+#: Long and unrelated words: nothing that the rules refuse.
+PASSWORD = "velvet-orchard-quartz-91"
+
+
+@dataclass(frozen=True)
+class Someone:
+    """A person, and their vendor if they have one."""
+
+    user_id: int
+    email: str
+    name: str
+    vendor_id: int
+    code: str
+
+
+def register(
+    email: str = "alice@example.com",
+    *,
+    business: str = "Kilim House",
+    name: str = "Alice Owner",
+    tier: str | None = "professional",
+    cycle: Cycle = Cycle.MONTHLY,
+    verified: bool = True,
+    password: str = PASSWORD,
+) -> Someone:
+    """Open an account as the sign-up page does; nobody is signed in by it. Jobs wait for ``jobs.run_all()``."""
+    registration = accounts.prepare(
+        business_name=business, name=name, email=email, password=password, tier_code=tier, cycle=cycle
+    )
+    with unit_of_work():
+        done = accounts.register(registration, now=clock.business())
+        if verified:
+            done.user.email_verified_at = clock.business()
+    return someone(done.user, done.vendor)
+
+
+def someone(user: User, vendor: Vendor) -> Someone:
+    """The rows as a test holds them."""
+    return Someone(user.id, user.email, user.name, vendor.id, vendor.code)
+
+
+def sign_up(client: FlaskClient, tier: str | None = "professional", **about: Any) -> Someone:
+    """Open an account and sign its owner in with this client."""
+    person = register(tier=tier, **about)
+    sign_in(client, person.email, about.get("password", PASSWORD))
+    return person
+
+
+def staff(email: str = "sam@example.com", kind: StaffKind = StaffKind.ADMIN, name: str = "Sam Staff") -> User:
+    """One of the operator's people, without a vendor."""
+    hashed = passwords.hashed(PASSWORD)
+    with unit_of_work():
+        now = clock.business()
+        user = identity.create_user(email, name, password_hash=hashed, locale="en", now=now)
+        user.email_verified_at = now
+        identity.make_staff(user, kind, actor=SYSTEM, now=now)
+    return user
+
+
+def sign_in(client: FlaskClient, email: str, password: str = PASSWORD, **query: str) -> TestResponse:
+    """Sign in through the door; fails the test when it does not work."""
+    answer = try_sign_in(client, email, password, **query)
+    assert answer.status_code == 303, text_of(answer)
+    return answer
+
+
+def try_sign_in(client: FlaskClient, email: str, password: str, **query: str) -> TestResponse:
+    """The door's answer, whatever it is."""
+    return post(client, "/sign-in", {"email": email, "password": password}, page="/sign-in", query_string=query)
+
+
+def post(client: FlaskClient, path: str, data: dict[str, Any], *, page: str | None = None, **more: Any) -> TestResponse:
+    """Send a form as a browser does, with the CSRF token of ``page`` (the sign-in page when none is named)."""
+    return client.post(path, data={"csrf_token": csrf_token(client, page), **data}, **more)
+
+
+def csrf_token(client: FlaskClient, page: str | None = None) -> str:
+    """The token that this client's pages carry."""
+    answer = client.get(page or "/pricing")
+    found = re.search(r'<meta name="csrf-token" content="([^"]+)"', answer.get_data(as_text=True))
+    if found is None:
+        raise AssertionError(f"{page} answered {answer.status_code} without a token")
+    return found[1]
+
+
+def text_of(answer: TestResponse) -> str:
+    """A page's words: no tags, white space folded."""
+    body = re.sub(r"<(script|style|template)\b.*?</\1>", " ", answer.get_data(as_text=True), flags=re.S)
+    plain = re.sub(r"<[^>]+>", " ", body)
+    for code, char in {"&#39;": "'", "&#34;": '"', "&amp;": "&", "&lt;": "<", "&gt;": ">"}.items():
+        plain = plain.replace(code, char)
+    return " ".join(plain.split())

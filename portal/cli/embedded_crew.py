@@ -4,7 +4,6 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
@@ -13,7 +12,7 @@ from portal.cli.embedded_process import Child
 
 _COLOURS = {"web": 36, "worker": 35, "scheduler": 34, "sandbox": 33, "redis": 31}
 #: A child that floods the terminal is cut short: so many lines in so many seconds; its log has them all.
-BURST, WINDOW = 20, 10.0
+BURST, WINDOW = 5, 10.0
 
 
 class Console:
@@ -23,7 +22,7 @@ class Console:
         self.out = out or sys.stdout
         self._clock = clock
         self._lock = threading.Lock()
-        self._recent: dict[str, deque[float]] = {}
+        self._recent: dict[str, tuple[float, int]] = {}
         self.coloured = self.out.isatty() and "NO_COLOR" not in os.environ
 
     def say(self, text: str = "") -> None:
@@ -33,14 +32,15 @@ class Console:
 
     def child(self, name: str, line: str) -> None:
         """A line of a child's."""
-        recent = self._recent.setdefault(name, deque())
         now = self._clock()
-        while recent and now - recent[0] > WINDOW:
-            recent.popleft()
-        if len(recent) > BURST:
-            return
-        recent.append(now)
-        self.say(f"{self._label(name)} {line if len(recent) <= BURST else '… and more; all of it is in its log'}")
+        since, count = self._recent.get(name, (now, 0))
+        if now - since > WINDOW:
+            since, count = now, 0
+        self._recent[name] = since, count + 1
+        if count < BURST:
+            self.say(f"{self._label(name)} {line}")
+        elif count == BURST:
+            self.say(f"{self._label(name)} … and more; all of it is in its log")
 
     def _label(self, name: str) -> str:
         label = f"{name:>9} |"

@@ -131,7 +131,7 @@ def _insert(tx: Tx, params: Params, customer: Doc | None, items: list[Doc], expi
             "amount_subtotal": total,
             "amount_total": total,
             "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-            "billing_address_collection": params.get("billing_address_collection"),
+            "billing_address_collection": None,
             "cancel_url": params.get("cancel_url"),
             "client_reference_id": params.get("client_reference_id"),
             "currency": items[0]["currency"],
@@ -284,8 +284,7 @@ def expected_renewal(tx: Tx, session: Doc) -> tuple[int, Doc]:
 
 
 CREATE = (
-    "adaptive_pricing.enabled billing_address_collection cancel_url "
-    "client_reference_id currency customer customer_creation "
+    "adaptive_pricing.enabled cancel_url client_reference_id customer "
     "customer_email expires_at line_items.price line_items.quantity "
     "locale metadata mode payment_method_collection success_url "
     "ui_mode subscription_data.metadata subscription_data.description subscription_data.billing_mode.type "

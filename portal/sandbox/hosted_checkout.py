@@ -32,8 +32,9 @@ def show(ident: str) -> Page:
     sandbox().run_due()
     with sandbox().begin() as tx:
         session = _session(tx, ident)
-        details = session["customer_details"]
-        form = CardForm.blank(request.args.get("card", ""), details["name"] or "", details["email"] or "")
+        details, typed = session["customer_details"], request.args
+        name, email = typed.get("name", details["name"] or ""), typed.get("email", details["email"] or "")
+        form = CardForm.blank(typed.get("card", ""), name[:200], email[:200])
         return _page(tx, session, form)
 
 

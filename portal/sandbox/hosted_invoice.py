@@ -38,7 +38,13 @@ def show(ident: str) -> Page:
     sandbox().run_due()
     with sandbox().begin() as tx:
         invoice = _invoice(tx, ident)
-        return _page(tx, invoice, CardForm.blank(request.args.get("card", ""), invoice["customer_name"] or ""))
+        return _page(
+            tx,
+            invoice,
+            CardForm.blank(
+                request.args.get("card", ""), request.args.get("name", invoice["customer_name"] or "")[:200]
+            ),
+        )
 
 
 @bp.post("/<ident>")

@@ -73,9 +73,10 @@ def finalize(tx: Tx, params: Params, ident: str) -> Doc:
 
 
 def void(tx: Tx, params: Params, ident: str) -> Doc:
-    """Void an open invoice."""
+    """Void an open invoice; what waited for its payment is forgotten."""
     invoice = tx.get("invoice", ident)
     invoices.void(tx, invoice)
+    standing.voided(tx, invoice)
     return invoice
 
 

@@ -192,6 +192,8 @@ def _checked_phase(tx: Tx, subscription: Doc, phase: Params, place: int, start: 
         items.append(_phase_item(price["id"], item.get("quantity", 1), metadata_of(item.get("metadata"))))
     end = _phase_end(tx, subscription, phase, param, start, items)
     trial = phase.get("trial_end")
+    if place == 0 and trial is None and subscription["status"] == "trialing":
+        raise unsupported("ending the running trial by leaving it out of its phase", param=f"{param}[trial_end]")
     if trial is not None and (place > 0 or trial != subscription["trial_end"]):
         raise unsupported("a trial that begins with a phase", param=f"{param}[trial_end]")
     behaviour = phase.get("proration_behavior", "create_prorations")

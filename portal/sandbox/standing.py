@@ -61,6 +61,19 @@ def failed(tx: Tx, invoice: Doc, subscription: Doc) -> None:
         events.emit(tx, "customer.subscription.updated", subscription)
 
 
+def voided(tx: Tx, invoice: Doc) -> None:
+    """Nothing is owed for it any more: a pending update is dropped; the latest one gone means good standing."""
+    subscription = subscription_of(tx, invoice)
+    pending = subscription["_private"]["pending"]
+    if pending and pending["invoice"] == invoice["id"]:
+        drop_pending_update(tx, subscription)
+    elif subscription["latest_invoice"] == invoice["id"]:
+        after = {"past_due": "active", "unpaid": "active", "incomplete": "incomplete_expired"}
+        subscription["status"] = after.get(subscription["status"], subscription["status"])
+    timers.appoint(tx, subscription)
+    events.emit(tx, "customer.subscription.updated", subscription)
+
+
 def _retry(tx: Tx, invoice: Doc) -> None:
     first = invoice["_private"]["first_failed_at"] or tx.now
     invoice["_private"]["first_failed_at"] = first

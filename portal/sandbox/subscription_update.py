@@ -41,6 +41,8 @@ def _refuse(subscription: Doc, params: Params) -> None:
             f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and updating any "
             "cancelation behavior directly is not allowed. Please update the schedule instead."
         )
+    if subscription["schedule"] and "trial_end" in params:
+        raise unsupported("moving a trial's end under a schedule (release the schedule first)", param="trial_end")
     odd = sorted(set(params) - WITH_PENDING)
     if params.get("payment_behavior") == "pending_if_incomplete" and odd:
         raise invalid(f"You cannot use {odd[0]} with payment_behavior=pending_if_incomplete.", param=odd[0])

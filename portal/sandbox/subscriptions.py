@@ -15,6 +15,8 @@ PAYMENT_SETTINGS = {"payment_method_options": None, "payment_method_types": None
 
 def open_subscription(tx: Tx, customer: Doc, wanted: list[Params], trial_end: int | None, more: Params) -> Doc:
     """Store a new subscription with its first period; nothing is invoiced yet."""
+    if more.get("billing_mode", {}).get("type", "flexible") != "flexible":
+        raise unsupported("the classic billing mode", param="billing_mode[type]")
     prices = [catalog.recurring_price(tx, item["price"], f"items[{place}][price]") for place, item in enumerate(wanted)]
     subscription = tx.insert(
         "subscription",
@@ -220,11 +222,10 @@ def final_invoice(tx: Tx, subscription: Doc, prorate: bool) -> None:
 
 
 CREATE = (
-    "cancel_at_period_end customer currency default_payment_method "
+    "cancel_at_period_end customer default_payment_method "
     "description items.price items.quantity items.metadata "
-    "metadata off_session payment_behavior proration_behavior trial_end trial_period_days "
-    "trial_settings.end_behavior.missing_payment_method billing_mode.type collection_method "
-    "payment_settings.save_default_payment_method"
+    "metadata off_session payment_behavior trial_end trial_period_days "
+    "trial_settings.end_behavior.missing_payment_method billing_mode.type"
 )
 CANCEL = "cancellation_details.comment cancellation_details.feedback invoice_now prorate"
 CALLS = [

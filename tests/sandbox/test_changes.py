@@ -173,6 +173,30 @@ def test_a_pending_update_that_nobody_pays_is_forgotten_and_its_invoice_voided(s
     assert after.latest_invoice.status == "void"
 
 
+def test_voiding_the_invoice_of_a_pending_update_drops_the_update(sandbox: Box) -> None:
+    subscription = sandbox.subscribe(4900)
+    sandbox.give_card(subscription.customer, "pm_card_chargeCustomerFail")
+    details = change_to(sandbox, subscription, 19900, proration_behavior="always_invoice")
+    waiting = {**details, "payment_behavior": "pending_if_incomplete"}
+    sandbox.v1.invoices.void_invoice(sandbox.v1.subscriptions.update(subscription.id, waiting).latest_invoice)
+    after = sandbox.v1.subscriptions.retrieve(subscription.id)
+    assert (after.pending_update, after.status, after["items"].data[0].price.unit_amount) == (None, "active", 4900)
+
+
+def test_voiding_gives_the_used_balance_back_and_ends_the_debt(sandbox: Box) -> None:
+    subscription = sandbox.subscribe(4900)
+    sandbox.give_card(subscription.customer, "pm_card_chargeCustomerFail")
+    sandbox.v1.customers.update(subscription.customer, {"balance": -1000})
+    sandbox.travel_to(period(subscription)[1] + 3_600)
+    invoice = sandbox.invoices(subscription.id)[-1]
+    # 49.00 less the credit of 10.00
+    assert (invoice.status, invoice.amount_due) == ("open", 3900)
+    assert sandbox.v1.customers.retrieve(subscription.customer).balance == 0
+    sandbox.v1.invoices.void_invoice(invoice.id)
+    assert sandbox.v1.customers.retrieve(subscription.customer).balance == -1000
+    assert sandbox.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+
 def test_error_if_incomplete_changes_nothing(sandbox: Box) -> None:
     subscription = sandbox.subscribe(4900)
     sandbox.give_card(subscription.customer, "pm_card_chargeCustomerFail")
@@ -181,7 +205,7 @@ def test_error_if_incomplete_changes_nothing(sandbox: Box) -> None:
     with pytest.raises(stripe.CardError) as declined:
         sandbox.v1.subscriptions.update(subscription.id, {**details, "payment_behavior": "error_if_incomplete"})
     assert (declined.value.http_status, declined.value.code) == (402, "card_declined")
-    assert declined.value.json_body["error"]["decline_code"] == "generic_decline"
+    assert '"decline_code": "generic_decline"' in str(declined.value.http_body)
     assert sandbox.v1.subscriptions.retrieve(subscription.id)["items"].data[0].price.unit_amount == 4900
     assert len(sandbox.invoices(subscription.id)) == 1 and len(sandbox.event_types()) == events
 

@@ -161,6 +161,14 @@ def test_wrong_fields_are_named_at_the_field(sandbox: Box, field: str, value: st
     assert message in refused.text and retrieve(sandbox, session).status == "open"
 
 
+def test_a_test_card_fills_its_number_in_and_keeps_what_was_typed(sandbox: Box) -> None:
+    session = sandbox.session()
+    typed = {"card": "4000000000000002", "name": "Nora New", "email": "nora@example.com"}
+    page = requests.get(session.url, params=typed, timeout=10).text
+    for value in ("4000 0000 0000 0002", "Nora New", "nora@example.com"):
+        assert f'value="{value}"' in page
+
+
 def test_hostile_text_is_shown_as_text(sandbox: Box) -> None:
     session = sandbox.session(sandbox.customer(card=None, name='<script>alert("x")</script>').id)
     for page in (requests.get(session.url, timeout=10), pay(session.url, "<img src=x onerror=alert(1)>")):

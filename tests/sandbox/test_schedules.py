@@ -158,6 +158,23 @@ def test_month_to_year_at_the_end_of_the_period(sandbox: Box) -> None:
     assert changed["items"].data[0].current_period_end - end in (365 * DAY, 366 * DAY)
 
 
+def test_a_downgrade_in_a_trial_begins_with_the_first_charge(sandbox: Box) -> None:
+    subscription = sandbox.subscribe(19900, trial_period_days=10)
+    schedule = sandbox.v1.subscription_schedules.create({"from_subscription": subscription.id})
+    running = schedule.phases[0]
+    assert running.trial_end == subscription.trial_end == running.end_date
+    first = {"items": [{"price": sandbox.price(19900)}], "start_date": running.start_date, "end_date": running.end_date}
+    after = {"items": [{"price": sandbox.price(4900)}], "duration": {"interval": "month"}, "proration_behavior": "none"}
+    with pytest.raises(stripe.InvalidRequestError) as forgotten:
+        sandbox.v1.subscription_schedules.update(schedule.id, {"phases": [first, after]})
+    assert forgotten.value.param == "phases[0][trial_end]"
+    kept = {**first, "trial_end": running.trial_end}
+    sandbox.v1.subscription_schedules.update(schedule.id, {"phases": [kept, after], "end_behavior": "release"})
+    sandbox.travel_to(running.end_date + HOUR)
+    assert [invoice.total for invoice in sandbox.invoices(subscription.id)] == [0, 4900]
+    assert sandbox.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+
 @pytest.mark.parametrize(
     ("phase", "param"),
     [

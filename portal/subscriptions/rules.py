@@ -94,12 +94,12 @@ def person_hash(email_key: str) -> str:
 def prorated_credits(old_included: int, new_included: int, start: datetime, end: datetime, at: datetime) -> int:
     """Credits that an upgrade within a period adds: the difference, by the share of the period that is left.
 
-    Rounded down; nothing for a tier that includes no more.
+    Rounded down, in whole microseconds (floats would lose a credit); nothing for a tier that includes no more.
     """
     if new_included <= old_included or at >= end:
         return 0
     left, whole = end - max(at, start), end - start
-    return int((new_included - old_included) * (left / timedelta(seconds=1)) // (whole / timedelta(seconds=1)))
+    return (new_included - old_included) * left // whole
 
 
 def add_months(anchor: datetime, months: int) -> datetime:

@@ -1,0 +1,1 @@
+"""Tests of bad days: killed processes, lost queues."""

@@ -123,7 +123,8 @@ class Supervisor:
         ours = self.plan.own_database and self.plan.own_sandbox
         if ours and stamp.matches(settings):
             return
-        self.console.say("Preparing the database, the catalog and the demo …" if self.plan.demo else "Preparing …")
+        demo = "Preparing the database, the catalog and the demo (the first time this takes about a minute) …"
+        self.console.say(demo if self.plan.demo else "Preparing the database and the catalog …")
         stamp.clear()
         self._once("prepare", self.plan.flask("prepare"), "The database could not be prepared")
         if ours:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from portal.kit import clock, outbox, tasks
-from portal.kit.db import db
+from portal.kit.db import db, insert_once
 from portal.kit.models import PeriodicRun
 from portal.kit.tasks import Periodic
 
@@ -27,15 +27,22 @@ def due_periods(last: datetime | None, now: datetime, task: Periodic) -> list[da
 
 
 def insert_due() -> int:
-    """Insert the jobs of all periods that have begun; returns how many. Inside a unit of work."""
+    """Insert the jobs of all periods that have begun; returns how many. Inside a unit of work.
+
+    Schedulers that run side by side wait for each other at the task's row, so each period is inserted by one of them.
+    """
     inserted = 0
     for task in tasks.all_periodic():
         now = clock.business() if task.clock == "business" else clock.wall()
-        row = db.session.get(PeriodicRun, task.task, with_for_update=True)
-        for period in due_periods(row.period_at if row else None, now, task):
+        row = _locked(task.task)
+        last = row.period_at if row.period_at > EPOCH else None
+        for period in due_periods(last, now, task):
             inserted += outbox.enqueue(task.task, dedupe_key=f"periodic:{task.task}:{period.isoformat()}")
-            if row is None:
-                row = PeriodicRun(task=task.task, period_at=period)
-                db.session.add(row)
             row.period_at = period
     return inserted
+
+
+def _locked(task: str) -> PeriodicRun:
+    """The task's row under a lock, made first where there is none: a lock on nothing would hold nobody up."""
+    insert_once(PeriodicRun, {"task": task, "period_at": EPOCH}, ["task"])
+    return db.session.get_one(PeriodicRun, task, with_for_update=True, populate_existing=True)

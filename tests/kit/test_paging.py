@@ -73,7 +73,9 @@ def test_nothing_has_neither_before_nor_after() -> None:
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("cursor", ["", "x", "bm9uc2Vuc2U", "W10", encode(False, ["one"]), "é", encode(False, [1, 2, 3])])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "bm9uc2Vuc2U", "W10", encode(False, ["one"]), "é", encode(False, [1, 2, 3])]
+)
 def test_a_mangled_cursor_leads_nowhere(cursor: str) -> None:
     with pytest.raises(NotFound):
         decode(cursor, 2)

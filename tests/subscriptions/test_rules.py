@@ -64,9 +64,9 @@ def test_limits_count_from_the_month_that_a_moment_lies_in(start: str, moment: s
     assert usage_window(at(start), at(moment)) == at(expected)
 
 
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)), st.timedeltas(timedelta(), timedelta(days=3000)))
-def test_every_moment_lies_in_exactly_one_month(start: datetime, after: timedelta) -> None:
-    start = start.replace(tzinfo=UTC)
+@given(st.integers(0, 15 * 365 * 86400), st.timedeltas(timedelta(), timedelta(days=3000)))
+def test_every_moment_lies_in_exactly_one_month(seconds: int, after: timedelta) -> None:
+    start = at("2020-01-01") + seconds * SECOND
     begin = usage_window(start, start + after)
     number = (begin.year - start.year) * 12 + begin.month - start.month
     assert begin <= start + after < add_months(start, number + 1)

@@ -12,6 +12,7 @@ from config import Config
 from portal.kit import tenancy
 from portal.kit.db import db
 from tests.support import servers
+from tests.support.browser import Browser
 from tests.support.databases import Cleaner, drop, url_for_worker
 from tests.support.travel import Travel
 
@@ -55,6 +56,7 @@ def built_app(folder: Path, sandbox_server: servers.Sandbox) -> Iterator[Flask]:
         )
     )
     app.extensions["cleaner"] = Cleaner(app)
+    app.test_client_class = Browser
     yield app
     with app.app_context():
         db.engine.dispose()

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, flash, make_response, render_template, se
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
-from wtforms import EmailField, PasswordField, SelectField, StringField
+from wtforms import EmailField, PasswordField, SelectChoice, SelectField, StringField
 
 from portal.identity import flows, mails, passwords
 from portal.identity import queries as identity_queries
@@ -25,9 +25,14 @@ class DetailsForm(Form):
     """How one is called, in which language and light."""
 
     name = StringField(_l("Your name"), validators=[checks.needed(_l("Enter your name.")), checks.NAME_LENGTH])
-    locale = SelectField(_l("Language"), choices=[("en", "English"), ("de", "Deutsch")])
+    locale = SelectField(_l("Language"), choices=[SelectChoice("en", "English"), SelectChoice("de", "Deutsch")])
     theme = SelectField(
-        _l("Appearance"), choices=[("auto", _l("As my device")), ("light", _l("Light")), ("dark", _l("Dark"))]
+        _l("Appearance"),
+        choices=[
+            SelectChoice("auto", _l("As my device")),
+            SelectChoice("light", _l("Light")),
+            SelectChoice("dark", _l("Dark")),
+        ],
     )
 
 

@@ -15,6 +15,12 @@ DOORS: tuple[str, ...] = (
     "public.mailbox",
     "public.brand",
     "profile",
+    "admin.home",
+    "admin.vendors",
+    "admin.vendor_detail",
+    "admin.tier_change",
+    "admin.trial",
+    "admin.styleguide",
 )
 
 

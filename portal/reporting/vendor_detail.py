@@ -1,0 +1,180 @@
+"""What the back office shows of one vendor beyond what the rooms below read themselves (ADM-2)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, or_, select
+
+from portal.audit.models import AuditEntry
+from portal.catalog.models import AddonProduct, SubscriptionTier, TierAddon, TierPrice
+from portal.catalog.rules import Cycle, IncludedAddon, Price
+from portal.identity.models import Membership, User, Vendor
+from portal.identity.rules import Role, Stage
+from portal.kit import paging
+from portal.kit.db import db
+from portal.kit.errors import NotFound
+from portal.kit.money import Money
+from portal.kit.paging import Page
+from portal.subscriptions.models import SubscriptionEvent
+
+HISTORY_SIZE = 20
+AUDIT_SIZE = 25
+_LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class VendorHead:
+    """Who the vendor is, and who speaks for it."""
+
+    id: int
+    code: str
+    name: str
+    stage: Stage
+    owner: str | None
+    owner_email: str | None
+    locale: str
+    time_zone: str
+    stripe_customer_id: str | None
+    since: datetime
+    blocked: bool
+
+
+def head(vendor_id: int) -> VendorHead:
+    """The vendor with its owner; NotFound for an id that nobody has, however large."""
+    if vendor_id > _LARGEST_ID:
+        raise NotFound
+    row = db.session.execute(
+        select(
+            Vendor.id, Vendor.code, Vendor.name, Vendor.stage, User.name.label("owner"), User.email, Vendor.locale,
+            Vendor.time_zone, Vendor.stripe_customer_id, Vendor.created_at, Vendor.blocked_at,
+        )
+        .outerjoin(Membership, and_(Membership.vendor_id == Vendor.id, Membership.role == Role.OWNER))
+        .outerjoin(User, User.id == Membership.user_id)
+        .where(Vendor.id == vendor_id)
+    ).first()  # fmt: skip
+    if row is None:
+        raise NotFound
+    return VendorHead(
+        row.id, row.code, row.name, Stage(row.stage), row.owner, row.email, row.locale, row.time_zone,
+        row.stripe_customer_id, row.created_at, row.blocked_at is not None,
+    )  # fmt: skip
+
+
+def included_addons(tier_id: int | None) -> list[IncludedAddon]:
+    """The add-ons that a tier brings along, by their position."""
+    rows = db.session.execute(
+        select(AddonProduct.code, AddonProduct.name, TierAddon.variant, TierAddon.included)
+        .join(AddonProduct, AddonProduct.id == TierAddon.addon_id)
+        .where(TierAddon.tier_id == tier_id, TierAddon.included > 0)
+        .order_by(AddonProduct.position, AddonProduct.id)
+    )
+    return [IncludedAddon(r.code, r.name, r.variant, r.included) for r in rows]
+
+
+def agreed_price(vendor_id: int) -> Price | None:
+    """The price that was agreed with this vendor alone, if one is offered now (SUB-6)."""
+    row = db.session.execute(
+        select(
+            TierPrice.id, TierPrice.tier_id, TierPrice.cycle, TierPrice.amount_minor, TierPrice.currency,
+            TierPrice.stripe_price_id,
+        ).where(TierPrice.vendor_id == vendor_id, TierPrice.valid_until.is_(None))
+    ).first()  # fmt: skip
+    if row is None:
+        return None
+    return Price(row.id, row.tier_id, Cycle(row.cycle), Money(row.amount_minor, row.currency), row.stripe_price_id)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One event of a subscription, as it was written down."""
+
+    kind: str
+    data: dict[str, Any]
+    reason: str | None
+    actor_kind: str
+    by: str
+    at: datetime
+
+
+def history(vendor_id: int, cursor: str | None = None, size: int = HISTORY_SIZE) -> Page[HistoryRow]:
+    """A page of the vendor's events, newest first; NotFound for a cursor that this list did not make."""
+    event = SubscriptionEvent
+    statement = select(
+        event.id, event.at, event.kind, event.data, event.reason, event.actor_kind, event.actor_label
+    ).where(event.vendor_id == vendor_id)
+    found = paging.fetch(statement, [(event.at, "desc"), (event.id, "desc")], _sound(cursor), size)
+    rows = [HistoryRow(r.kind, r.data, r.reason, r.actor_kind, r.actor_label, r.at) for r in found.rows]
+    return Page(rows, found.previous, found.next)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One act of somebody on a vendor, with its before and after."""
+
+    action: str
+    data: dict[str, Any]
+    actor_kind: str
+    by: str
+    request_id: str
+    at: datetime
+
+
+def audit(vendor_id: int, cursor: str | None = None, size: int = AUDIT_SIZE) -> Page[AuditRow]:
+    """A page of what was done to the vendor, newest first; NotFound for a cursor that this list did not make."""
+    act = AuditEntry
+    statement = select(act.id, act.at, act.action, act.data, act.actor_kind, act.actor_label, act.request_id).where(
+        act.vendor_id == vendor_id
+    )
+    found = paging.fetch(statement, [(act.at, "desc"), (act.id, "desc")], _sound(cursor), size)
+    rows = [AuditRow(r.action, r.data, r.actor_kind, r.actor_label, r.request_id, r.at) for r in found.rows]
+    return Page(rows, found.previous, found.next)
+
+
+def _sound(cursor: str | None) -> str | None:
+    """The cursor, when it carries a moment and an id; what else somebody sent is NotFound and never the database's."""
+    if cursor is None:
+        return None
+    _, (at, last) = paging.decode(cursor[:1000], 2)
+    if not isinstance(at, datetime) or at.tzinfo is None or type(last) is not int or abs(last) > _LARGEST_ID:
+        raise NotFound
+    return cursor
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPrice:
+    """A price with the name of its tier."""
+
+    tier: str
+    amount: Money
+    cycle: Cycle
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the codes and ids of events are called: tiers by code, prices by id."""
+
+    tiers: dict[str, str]
+    prices: dict[int, NamedPrice]
+
+
+def names(rows: Iterable[HistoryRow]) -> Names:
+    """The tiers and prices that these events speak of; one query, none when they speak of none."""
+    codes, ids = set[str](), set[int]()
+    for row in rows:
+        codes |= {str(row.data[key]) for key in ("tier", "before", "after") if row.data.get(key)}
+        ids |= {int(row.data["price"])} if row.data.get("price") else set()
+    if not codes and not ids:
+        return Names({}, {})
+    priced = and_(TierPrice.tier_id == SubscriptionTier.id, TierPrice.id.in_(ids))
+    found = db.session.execute(
+        select(
+            SubscriptionTier.code, SubscriptionTier.name, TierPrice.id, TierPrice.amount_minor, TierPrice.currency,
+            TierPrice.cycle,
+        )
+        .outerjoin(TierPrice, priced)
+        .where(or_(SubscriptionTier.code.in_(codes), TierPrice.id.is_not(None)))
+    ).all()  # fmt: skip
+    prices = {r.id: NamedPrice(r.name, Money(r.amount_minor, r.currency), Cycle(r.cycle)) for r in found if r.id}
+    return Names({r.code: r.name for r in found}, prices)

@@ -1,0 +1,53 @@
+"""Acts of the audit log in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+
+from portal.reporting.vendor_detail import AuditRow
+from portal.web.admin import words
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An act as the table shows it; ``action`` keeps the stable code for those who search a log by it."""
+
+    title: str
+    action: str
+    details: tuple[tuple[str, str], ...]
+    actor: str
+    request_id: str
+    at: datetime
+
+
+def act(row: AuditRow) -> Act:
+    """One act in words."""
+    details = tuple((key.replace("_", " "), _plain(value)) for key, value in row.data.items())
+    return Act(_title(row.action), row.action, details, words.who(row.actor_kind, row.by), row.request_id, row.at)
+
+
+def _title(action: str) -> str:
+    return {
+        "account.registered": _("Account opened"),
+        "credits.adjusted": _("Credits adjusted"),
+        "order.refused": _("Order refused"),
+        "subscription.change_requested": _("Change of tier asked for"),
+        "subscription.change_undone": _("Planned change taken back"),
+        "subscription.tier_changed": _("Tier changed"),
+        "subscription.trial_extended": _("Trial extended"),
+        "user.email_changed": _("Email address changed"),
+        "user.password_changed": _("Password changed"),
+    }.get(action, action.replace(".", ": ").replace("_", " ").capitalize())
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return str(value)

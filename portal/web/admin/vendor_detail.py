@@ -1,0 +1,147 @@
+"""One vendor (ADM-2): its card, meters, history and audit log. Each part is a region that re-fetches itself."""
+
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+from flask_babel import gettext as _
+from wtforms import HiddenField
+from wtforms.validators import Regexp
+
+from portal.billing import queries as billing
+from portal.identity.rules import StaffKind
+from portal.kit import clock
+from portal.kit.errors import Conflict
+from portal.reporting import vendor_detail
+from portal.subscriptions import flows, queries
+from portal.subscriptions import meters as usage
+from portal.subscriptions.queries import Overview
+from portal.subscriptions.rules import Provider, Status
+from portal.web.admin import audit_words, history_words, words
+from portal.web.kit import audience, responder, signed_in
+from portal.web.kit.forms import Form
+
+blueprint = Blueprint("admin_vendor_detail", __name__)
+TEMPLATE = "admin/vendor_detail/page.html"
+
+#: Staff who may change what a vendor has and pays; everybody else of the staff may look.
+MAY_CHANGE = frozenset({StaffKind.ADMIN, StaffKind.FINANCE})
+INVOICES = 6
+
+
+@blueprint.get("/admin/vendors/<int:vendor_id>")
+@audience.staff()
+def index(vendor_id: int) -> Response:
+    """Everything about a vendor at a glance."""
+    head = vendor_detail.head(vendor_id)
+    overview = queries.overview(vendor_id)
+    context = {**_card(vendor_id, overview), **_meters(vendor_id, overview), **_history(vendor_id)}
+    return responder.respond(
+        TEMPLATE, head=head, invoices=billing.latest(vendor_id, INVOICES), tab_items=tab_items(vendor_id, "index"),
+        **context,
+    )  # fmt: skip
+
+
+@blueprint.get("/admin/vendors/<int:vendor_id>/card")
+@audience.staff()
+def card(vendor_id: int) -> Response:
+    """The subscription card alone."""
+    return _part(vendor_id, "card", _card(vendor_id, queries.overview(vendor_id)))
+
+
+@blueprint.get("/admin/vendors/<int:vendor_id>/meters")
+@audience.staff()
+def meters(vendor_id: int) -> Response:
+    """The usage meters alone."""
+    return _part(vendor_id, "meters", _meters(vendor_id, queries.overview(vendor_id)))
+
+
+@blueprint.get("/admin/vendors/<int:vendor_id>/history")
+@audience.staff()
+def history(vendor_id: int) -> Response:
+    """A page of the event log: the first as the whole region, later ones to be added under it."""
+    block = "more_history" if request.args.get("page") else "history"
+    return _part(vendor_id, block, _history(vendor_id))
+
+
+@blueprint.get("/admin/vendors/<int:vendor_id>/audit")
+@audience.staff()
+def audit(vendor_id: int) -> Response:
+    """Who did what to this vendor."""
+    head = vendor_detail.head(vendor_id)
+    found = vendor_detail.audit(vendor_id, request.args.get("page"))
+    return responder.respond(
+        "admin/vendor_detail/audit.html", "results", head=head, found=found,
+        acts=[audit_words.act(row) for row in found.rows], tab_items=tab_items(vendor_id, "audit"),
+        overview=queries.overview(vendor_id) if not responder.is_partial() else None,
+    )  # fmt: skip
+
+
+class UndoForm(Form):
+    """What the button carries: the version of the subscription that the person saw."""
+
+    base_version = HiddenField(validators=[Regexp(r"^\d{1,18}$")])
+
+
+@blueprint.post("/admin/vendors/<int:vendor_id>/undo-change")
+@audience.staff(StaffKind.FINANCE)
+def undo(vendor_id: int) -> Response:
+    """Take back the change that waits for the next billing cycle."""
+    vendor_detail.head(vendor_id)
+    form = UndoForm()
+    if not form.validate():
+        raise Conflict
+    flows.undo_change(vendor_id, actor=signed_in.actor(), base_version=int(form.base_version.data))
+    here = url_for("admin_vendor_detail.index", vendor_id=vendor_id)
+    return responder.done(here, _("The planned change is taken back."), "subscription-changed", "history-changed")
+
+
+def _part(vendor_id: int, block: str, context: dict[str, Any]) -> Response:
+    """One region; somebody who opens its address as a page is led to the whole."""
+    if not responder.is_partial():
+        vendor_detail.head(vendor_id)
+        page: dict[str, Any] = {"page": request.args["page"]} if request.args.get("page") else {}
+        return responder.go(url_for("admin_vendor_detail.index", vendor_id=vendor_id, **page))
+    return responder.respond(TEMPLATE, block, **context)
+
+
+def _card(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
+    return {
+        "vendor_id": vendor_id,
+        "overview": overview,
+        "included": vendor_detail.included_addons(overview.tier_id) if overview else [],
+        "may_change": signed_in.person().staff in MAY_CHANGE,
+        "has_trial": overview is not None and has_trial(overview),
+        "now": clock.business(),
+        "words": words,
+    }
+
+
+def has_trial(overview: Overview) -> bool:
+    """Is there a trial to give more days to? One without a card may have ended; one with a card must still run."""
+    if overview.provider == Provider.NONE:
+        return overview.status in (Status.TRIAL, Status.TRIAL_ENDED)
+    return overview.status == Status.ACTIVE and overview.free_until(clock.business()) is not None
+
+
+def _meters(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
+    seen = usage.meters(vendor_id, overview.period_start, clock.business()) if overview else []
+    return {"vendor_id": vendor_id, "usage": seen, "words": words}
+
+
+def _history(vendor_id: int) -> dict[str, Any]:
+    found = vendor_detail.history(vendor_id, request.args.get("page"))
+    lines = history_words.lines(found.rows, vendor_detail.names(found.rows))
+    return {"vendor_id": vendor_id, "events": lines, "next_events": found.next, "newer_events": found.previous}
+
+
+def tab_items(vendor_id: int, current: str) -> list[dict[str, Any]]:
+    """The parts of a vendor that have a page of their own."""
+    parts = (("index", _("Overview")), ("audit", _("Audit log")))
+    return [
+        {
+            "label": label,
+            "href": url_for(f"admin_vendor_detail.{endpoint}", vendor_id=vendor_id),
+            "current": endpoint == current,
+        }
+        for endpoint, label in parts
+    ]

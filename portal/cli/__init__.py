@@ -13,6 +13,7 @@ COMMANDS: tuple[str, ...] = (
     "settings",
     "conduct",
     "demo",
+    "doctor",
     "jobs",
     "prepare",
     "stripe",

@@ -5,7 +5,7 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms import Field
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms.validators import DataRequired, Length, ValidationError
 
 from portal.accounts.service import NAME_MAX
 from portal.identity import addresses, passwords
@@ -18,9 +18,9 @@ PASSWORD_LENGTH = Length(max=PASSWORD_MAX, message=_l("Use at most 200 character
 NAME_LENGTH = Length(max=NAME_MAX, message=_l("Use at most 120 characters."))
 
 
-def needed(message: str) -> InputRequired:
-    """The field must not be empty; ``message`` asks for what belongs there."""
-    return InputRequired(message=message)
+def needed(message: str) -> DataRequired:
+    """The field must hold more than white space; ``message`` asks for what belongs there."""
+    return DataRequired(message=message)
 
 
 def email_address(_form: Any, field: Field) -> None:

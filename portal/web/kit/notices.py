@@ -1,0 +1,106 @@
+"""The one banner over a vendor's page: what is most urgent, and what to do about it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from portal.accounts.queries import VendorAtDoor
+from portal.subscriptions.rules import Status
+
+#: Days before its end from which a trial is announced over every page (SUB-2).
+ANNOUNCE_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call to act: the line, and the button that answers it."""
+
+    text: str
+    label: str
+    href: str
+    tone: str = "info"
+    title: str = ""
+
+    @property
+    def action_label(self) -> str:
+        """The button's words, as banners name them."""
+        return self.label
+
+    @property
+    def action_href(self) -> str:
+        """Where the button leads, as banners name it."""
+        return self.href
+
+
+def most_urgent(vendor: VendorAtDoor, closed: str | None, now: datetime, *, billing: str, plans: str) -> Call | None:
+    """At most one, the most urgent; ``closed`` is why the product is closed (signed_in.closed_because)."""
+    if found := _about_money(vendor.standing, billing, plans):
+        return found
+    if closed == "unverified":
+        return Call(
+            _("We sent you a link. Open it to use everything."),
+            _("Send it again"),
+            url_for("public_verify.waiting"),
+            "warning",
+            _("Confirm your email address"),
+        )
+    return _trial_ends(vendor, now, billing)
+
+
+def _about_money(standing: Status | None, billing: str, plans: str) -> Call | None:
+    calls = {
+        Status.PAST_DUE: Call(
+            _("Pay the open invoice to keep everything open."),
+            _("Pay now"),
+            f"{billing}#pay",
+            "danger",
+            _("The last payment failed"),
+        ),
+        Status.SUSPENDED: Call(
+            _("Nothing is lost. Pay the open invoice and everything opens again."),
+            _("Pay now"),
+            f"{billing}#pay",
+            "danger",
+            _("Your subscription is suspended"),
+        ),
+        Status.PENDING_PAYMENT: Call(
+            _("Your plan opens as soon as the payment has arrived."),
+            _("To billing"),
+            f"{billing}#pay",
+            "warning",
+            _("We are waiting for your payment"),
+        ),
+        Status.TRIAL_ENDED: Call(
+            _("Everything is kept. Add a payment method to open it again."),
+            _("Add payment method"),
+            billing,
+            "warning",
+            _("Your trial has ended"),
+        ),
+        Status.CANCELLED: Call(
+            _("Everything is kept. Choose a plan to open it again."),
+            _("Choose a plan"),
+            plans,
+            "warning",
+            _("Your subscription has ended"),
+        ),
+    }
+    return calls.get(standing) if standing else None
+
+
+def _trial_ends(vendor: VendorAtDoor, now: datetime, billing: str) -> Call | None:
+    if vendor.standing != Status.TRIAL or vendor.trial_ends_at is None:
+        return None
+    days = -((now - vendor.trial_ends_at) // timedelta(days=1))
+    if not 0 < days <= ANNOUNCE_DAYS:
+        return None
+    return Call(
+        _("Add a payment method now and the days that are left stay free."),
+        _("Add payment method"),
+        billing,
+        "warning",
+        ngettext("Your trial ends in %(num)d day", "Your trial ends in %(num)d days", days),
+    )

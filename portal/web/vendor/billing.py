@@ -1,0 +1,138 @@
+"""What a vendor has, what it will pay, and when (BIL-1)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+
+from portal.accounts.queries import VendorAtDoor
+from portal.billing import queries as billing
+from portal.billing.queries import InvoiceRow
+from portal.billing.rules import InvoiceStatus
+from portal.catalog.rules import IncludedAddon
+from portal.credits import queries as credit_queries
+from portal.identity.rules import Role, at_least
+from portal.kit import clock
+from portal.reporting.vendor_detail import included_addons
+from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.queries import Overview
+from portal.subscriptions.rules import is_open
+from portal.web.kit import audience, responder, signed_in
+from portal.web.kit.audience import Needs
+from portal.web.vendor import usage_panel
+from portal.web.vendor.outlook import outlook
+from portal.web.vendor.reading import or_none
+
+blueprint = Blueprint("vendor_billing", __name__)
+TEMPLATE = "vendor/billing/page.html"
+#: Invoices that the page shows, and how far back it looks for one that wants to be paid.
+SHOWN, LOOKED_AT = 3, 12
+
+
+@blueprint.get("/vendor/<code>/billing")
+@audience.vendor(needs=Needs.ACCOUNT)
+def index(code: str) -> Response:
+    """The whole page: at most six statements whatever the number of invoices (P9)."""
+    vendor, now = signed_in.vendor(), clock.business()
+    held = subscriptions.overview(vendor.id)
+    parts = {
+        **_plan(vendor, held, now),
+        **usage_panel.read(vendor, usage_panel.of(held), now),
+        **_invoices(vendor),
+    }
+    return responder.respond(
+        TEMPLATE,
+        **parts,
+        addons=or_none(lambda: _addons(held)),
+        balance=held.balance if held else None,
+        balance_known=True,
+        checkout_cancelled=request.args.get("checkout") == "cancelled",
+    )
+
+
+@blueprint.get("/vendor/<code>/billing/plan-card")
+@audience.vendor(needs=Needs.ACCOUNT)
+def plan_card(code: str) -> Response:
+    """The plan card alone, when the subscription has changed."""
+    vendor = signed_in.vendor()
+    if not responder.is_partial():
+        return _whole(vendor)
+    return responder.respond(TEMPLATE, "plan", **_plan(vendor, subscriptions.overview(vendor.id), clock.business()))
+
+
+@blueprint.get("/vendor/<code>/billing/meters")
+@audience.vendor(needs=Needs.ACCOUNT)
+def meters(code: str) -> Response:
+    """The meters alone, when usage or rights have changed."""
+    vendor, now = signed_in.vendor(), clock.business()
+    if not responder.is_partial():
+        return _whole(vendor, "usage")
+    return responder.respond(TEMPLATE, "meters", **usage_panel.read(vendor, usage_panel.asked(vendor), now))
+
+
+@blueprint.get("/vendor/<code>/billing/invoices-card")
+@audience.vendor(needs=Needs.ACCOUNT)
+def invoices_card(code: str) -> Response:
+    """The latest invoices alone."""
+    vendor = signed_in.vendor()
+    if not responder.is_partial():
+        return _whole(vendor, "invoices")
+    return responder.respond(TEMPLATE, "invoices", **_invoices(vendor))
+
+
+@blueprint.get("/vendor/<code>/billing/credits")
+@audience.vendor(needs=Needs.ACCOUNT)
+def credits(code: str) -> Response:
+    """The balance in the header of every page; "unavailable" when it cannot be read, never a wrong zero."""
+    vendor = signed_in.vendor()
+    if not responder.is_partial():
+        return _whole(vendor, "credits")
+    return responder.respond("vendor/billing/_credits.html", "pill", **_balance(vendor))
+
+
+@blueprint.get("/vendor/<code>/billing/credits-card")
+@audience.vendor(needs=Needs.ACCOUNT)
+def credits_card(code: str) -> Response:
+    """The credits card alone."""
+    vendor = signed_in.vendor()
+    if not responder.is_partial():
+        return _whole(vendor, "credits")
+    return responder.respond(TEMPLATE, "credits_card", vendor=vendor, **_balance(vendor))
+
+
+def _whole(vendor: VendorAtDoor, part: str | None = None) -> Response:
+    """A part asked for as a page is found on the whole one."""
+    return responder.go(url_for("vendor_billing.index", code=vendor.code, _anchor=part))
+
+
+def may_buy(vendor: VendorAtDoor) -> bool:
+    """Members look, managers and owners buy."""
+    return at_least(vendor.role, Role.MANAGER)
+
+
+def _plan(vendor: VendorAtDoor, held: Overview | None, now: datetime) -> dict[str, Any]:
+    return {
+        "vendor": vendor,
+        "held": held,
+        "next": outlook(held, now),
+        "may_buy": may_buy(vendor),
+        "open": held is not None and is_open(held.status),
+    }
+
+
+def _balance(vendor: VendorAtDoor) -> dict[str, Any]:
+    """An account that was never opened holds nothing, which is known; a failed read knows nothing."""
+    found = or_none(lambda: (credit_queries.balance(vendor.id),))
+    return {"balance": found[0] if found else None, "balance_known": found is not None}
+
+
+def _addons(held: Overview | None) -> list[IncludedAddon]:
+    return included_addons(held.tier_id) if held and is_open(held.status) else []
+
+
+def _invoices(vendor: VendorAtDoor) -> dict[str, Any]:
+    found: Sequence[InvoiceRow] | None = or_none(lambda: billing.latest(vendor.id, LOOKED_AT))
+    wanting = [row for row in found or () if row.status == InvoiceStatus.OPEN]
+    shown = found[:SHOWN] if found is not None else None
+    return {"vendor": vendor, "invoices": shown, "unpaid": next(iter(wanting), None)}

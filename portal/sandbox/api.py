@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from portal.sandbox.engine import Sandbox
 from portal.sandbox.errors import StripeError, invalid
 from portal.sandbox.ids import random_text
 from portal.sandbox.tx import Tx
+
+log = logging.getLogger(__name__)
 
 Answer = tuple[int, dict[str, Any]]
 bp = Blueprint("api", __name__)
@@ -37,6 +40,10 @@ def answer(path: str) -> Response:
         status, body, replayed = _answer(f"/v1/{path}", request_id)
     except StripeError as error:
         status, body = error.status, error.body()
+    except Exception:
+        # Everything was rolled back; the caller sees what Stripe shows on a bad day, the operator sees why.
+        log.exception("sandbox: %s /v1/%s failed", request.method, path)
+        status, body = 500, StripeError(500, "api_error", "An unexpected error occurred in the sandbox.").body()
     return _response(status, body, request_id, replayed)
 
 

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 
 from portal.sandbox import api, console, control, hosted_checkout, hosted_invoice, lines
 from portal.sandbox.config import SandboxConfig
@@ -28,19 +28,23 @@ def _refuse_other_sites() -> tuple[str, int] | None:
     """Another web site must not press the buttons of a sandbox on someone's machine (there is no cookie to check)."""
     if request.method in SAFE or request.path.startswith("/v1/"):
         return None
-    site = request.headers.get("Sec-Fetch-Site")
-    origin = request.headers.get("Origin")
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is None and origin is None:
+        return None  # not a browser
+    # A foreign name that leads to this machine (DNS rebinding) would make both headers look like our own.
+    public = urlsplit(current_app.extensions["sandbox"].config.public_url).hostname
+    known = urlsplit(f"//{request.host}").hostname in {"127.0.0.1", "localhost", "::1", public}
     foreign = origin is not None and urlsplit(origin).netloc != request.host
-    if foreign or site not in (None, "same-origin", "none"):
+    if foreign or not known or site not in (None, "same-origin", "none"):
         return "Requests from other sites are refused.", 403
     return None
 
 
 def _headers(response: Response) -> Response:
-    more = " ".join(g.get("form_targets", ()))
+    targets = " ".join(("'self'", *g.get("form_targets", ())))
     response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self' {more}".rstrip()
-        + "; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        f"form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"

@@ -56,7 +56,7 @@ CARDS = {
         Card("4000002500003155", "3-D Secure once", authenticate="setup"),
         Card("4000000000003220", "3-D Secure for this payment", authenticate="setup"),
         Card("4000002760003184", "3-D Secure every time", authenticate="always"),
-        Card("4000008400001629", "3-D Secure, then declined", charge="generic_decline", authenticate="setup"),
+        Card("4000008400001629", "3-D Secure, then refused", charge="generic_decline", authenticate="setup"),
         Card("4000000000000341", "Works now, every charge fails", charge="generic_decline"),
     )
 }

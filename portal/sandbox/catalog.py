@@ -1,5 +1,7 @@
 """Products and prices."""
 
+from collections.abc import Iterable
+
 from portal.sandbox import events, paging
 from portal.sandbox.calls import LIST, Call
 from portal.sandbox.errors import invalid, missing
@@ -77,6 +79,8 @@ def create_price(tx: Tx, params: Params) -> Doc:
         raise invalid("Missing required param: unit_amount.", param="unit_amount", code="parameter_missing")
     if params["unit_amount"] < 0:
         raise invalid("This value must be greater than or equal to 0.", param="unit_amount")
+    if params["unit_amount"] > 99_999_999:
+        raise invalid("Amount must be no more than 99999999.", param="unit_amount", code="amount_too_large")
     tx.get("product", params["product"], param="product", status=400)
     _free_lookup_key(tx, params)
     recurring = params.get("recurring")
@@ -157,14 +161,17 @@ def list_prices(tx: Tx, params: Params) -> Doc:
     return paging.page(tx, "price", params, "/v1/prices", parent=params.get("product"), matches=matches)
 
 
-def recurring_price(tx: Tx, ident: str, param: str, *, active: bool = True) -> Doc:
-    """A price that can be subscribed to; raises the 400 that names the parameter."""
+def recurring_price(tx: Tx, ident: str, param: str, kept: Iterable[str] = ()) -> Doc:
+    """A price that can be subscribed to; raises the 400 that names the parameter.
+
+    `kept` are prices that the subscription has already: they stay good when they are no longer sold.
+    """
     price = tx.find(ident)
     if price is None or price["object"] != "price":
         raise missing("price", ident, param=param, status=400)
     if price["type"] != "recurring":
         raise invalid(f"The price specified is set to `type=one_time`, expected recurring: {ident}", param=param)
-    if active and not price["active"]:
+    if not price["active"] and ident not in kept:
         raise invalid("The price specified is inactive. This field only accepts active prices.", param=param)
     return price
 

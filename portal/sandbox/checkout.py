@@ -1,5 +1,6 @@
 """Checkout Sessions in subscription mode: made, read, expired, listed; and what a paid one leaves behind."""
 
+import re
 from urllib.parse import urlsplit
 
 from portal.sandbox import catalog, customers, events, invoices, paging, payments, plan, standing, subscriptions, timers
@@ -41,7 +42,8 @@ def _check_urls(params: Params) -> None:
         raise invalid("Missing required param: success_url.", param="success_url", code="parameter_missing")
     for name in ("success_url", "cancel_url"):
         found = urlsplit(params.get(name, "https://example.com"))
-        if found.scheme not in ("http", "https") or not found.netloc:
+        # The host goes into a header of the page, so it may hold nothing but a host.
+        if found.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", found.netloc):
             raise invalid("Not a valid URL", param=name, code="url_invalid")
 
 
@@ -123,6 +125,7 @@ def _insert(tx: Tx, params: Params, customer: Doc | None, items: list[Doc], expi
         "wallet_options allowed_payment_method_types integration_identifier discounts"
     )
     total = sum(item["amount_total"] for item in items)
+    plan.check_amount(sum(plan.amount_of(tx, item) for item in items), "line_items")
     return tx.insert(
         "checkout.session",
         {

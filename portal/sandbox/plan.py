@@ -14,6 +14,7 @@ from portal.sandbox.periods import boundary_after, prorate
 from portal.sandbox.tx import Doc, Params, Tx, metadata_of
 
 FIVE_YEARS = 5 * 366 * 86_400
+LARGEST = 99_999_999
 
 
 @dataclass
@@ -77,11 +78,20 @@ def with_period(items: list[Doc], start: int, end: int) -> list[Doc]:
     return items
 
 
+def check_amount(amount: int, param: str) -> None:
+    """Stripe charges at most eight digits of minor units."""
+    if amount > LARGEST:
+        raise invalid("Amount must be no more than €999,999.99", param=param, code="amount_too_large")
+
+
 def check_items(tx: Tx, items: list[Doc]) -> None:
     """Refuse what the sandbox (or Stripe) cannot bill together."""
     if not items:
         raise invalid("A subscription must have at least one active plan.", param="items")
     prices = [tx.get("price", item["price"]) for item in items]
+    if any(item["quantity"] < 0 for item in items):
+        raise invalid("This value must be greater than or equal to 0.", param="items[0][quantity]")
+    check_amount(sum(amount_of(tx, item) for item in items), "items")
     if len({price["currency"] for price in prices}) > 1:
         raise invalid("All prices on a subscription must use the same currency.", param="items")
     if len({(price["recurring"]["interval"], price["recurring"]["interval_count"]) for price in prices}) > 1:
@@ -96,9 +106,7 @@ def merged_items(tx: Tx, subscription: Doc, wanted: list[Params]) -> list[Doc]:
     for place, change in enumerate(wanted):
         param = f"items[{place}]"
         if "price" in change:
-            catalog.recurring_price(tx, change["price"], f"{param}[price]")
-        if change.get("quantity", 1) < 0:
-            raise invalid("This value must be greater than or equal to 0.", param=f"{param}[quantity]")
+            catalog.recurring_price(tx, change["price"], f"{param}[price]", [item["price"] for item in items])
         if "id" not in change:
             if "price" not in change:
                 raise invalid(

@@ -7,6 +7,8 @@ from portal.sandbox.periods import add, boundary_after
 from portal.sandbox.subscriptions import final_invoice
 from portal.sandbox.tx import Doc, Params, Tx, metadata_of
 
+LONGEST = {"day": 1_825, "week": 260, "month": 60, "year": 5}
+
 
 def create(tx: Tx, params: Params) -> Doc:
     """A schedule from a subscription, with one phase that is its running period; nothing else may be said here."""
@@ -188,7 +190,8 @@ def _checked_phase(tx: Tx, subscription: Doc, phase: Params, place: int, start: 
         where = f"{param}[items][{index}][price]"
         if "price" not in item:
             raise invalid(f"Missing required param: {where}.", param=where, code="parameter_missing")
-        price = catalog.recurring_price(tx, item["price"], where)
+        kept = [existing["price"] for existing in subscription["items"]["data"]]
+        price = catalog.recurring_price(tx, item["price"], where, kept)
         items.append(_phase_item(price["id"], item.get("quantity", 1), metadata_of(item.get("metadata"))))
     end = _phase_end(tx, subscription, phase, param, start, items)
     trial = phase.get("trial_end")
@@ -205,7 +208,10 @@ def _phase_end(tx: Tx, subscription: Doc, phase: Params, param: str, start: int,
         raise invalid("You may only specify one of these parameters: end_date, duration.", param=f"{param}[end_date]")
     if "duration" in phase:
         length = phase["duration"]
-        return add(start, length["interval"], length.get("interval_count", 1))
+        count = length.get("interval_count", 1)
+        if not 1 <= count <= LONGEST[length["interval"]]:
+            raise invalid("A phase lasts from one day to five years.", param=f"{param}[duration][interval_count]")
+        return add(start, length["interval"], count)
     end = phase.get("end_date")
     if end is None:
         recurring = tx.get("price", items[0]["price"])["recurring"]

@@ -22,6 +22,8 @@ from portal.sandbox.errors import invalid
 # The SDK lets request options travel with the parameters and takes them out before it sends.
 NOT_SENT = frozenset(RequestOptions.__annotations__)
 
+LONGEST_TEXT = 5_000
+
 
 @cache
 def params_type(name: str) -> Any:
@@ -85,6 +87,8 @@ def _value(value: Any, options: tuple[Any, ...], path: str) -> Any:
         raise invalid(f"Invalid {path}: must be one of {', or '.join(choices)}", param=path)
     if str not in options:
         raise _wrong_type(value, options, path)
+    if len(value) > LONGEST_TEXT:
+        raise invalid(f"Invalid string: must be at most {LONGEST_TEXT} characters", param=path)
     if value == "" and "" not in allowed and not path.startswith("metadata"):
         raise invalid(
             f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; "

@@ -105,6 +105,10 @@ def create(tx: Tx, params: Params) -> Doc:
         if "price" not in item:
             param = f"items[{place}][price]"
             raise invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
+    if params.get("payment_behavior") == "pending_if_incomplete":
+        raise invalid(
+            "`pending_if_incomplete` can only be used when updating a subscription.", param="payment_behavior"
+        )
     customer = tx.get("customer", params["customer"], param="customer", status=400)
     if "default_payment_method" in params:
         customers.owned(tx, params["default_payment_method"], customer, "default_payment_method")
@@ -120,10 +124,6 @@ def create(tx: Tx, params: Params) -> Doc:
 
 
 def _take_first_payment(tx: Tx, customer: Doc, subscription: Doc, invoice: Doc, behaviour: str) -> None:
-    if behaviour == "pending_if_incomplete":
-        raise invalid(
-            "`pending_if_incomplete` can only be used when updating a subscription.", param="payment_behavior"
-        )
     if behaviour == "default_incomplete":
         return
     if method_for(tx, subscription, customer) is None:

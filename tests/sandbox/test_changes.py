@@ -210,6 +210,15 @@ def test_error_if_incomplete_changes_nothing(sandbox: Box) -> None:
     assert len(sandbox.invoices(subscription.id)) == 1 and len(sandbox.event_types()) == events
 
 
+def test_error_if_incomplete_for_a_card_that_must_be_authenticated(sandbox: Box) -> None:
+    subscription = sandbox.subscribe(4900)
+    sandbox.give_card(subscription.customer, "pm_card_authenticationRequired")
+    details = change_to(sandbox, subscription, 19900, proration_behavior="always_invoice")
+    with pytest.raises(stripe.CardError) as refused:
+        sandbox.v1.subscriptions.update(subscription.id, {**details, "payment_behavior": "error_if_incomplete"})
+    assert refused.value.code == "subscription_payment_intent_requires_action"
+
+
 @pytest.mark.parametrize("behaviour", ["allow_incomplete", "default_incomplete"])
 def test_the_other_behaviours_change_first_and_owe_afterwards(sandbox: Box, behaviour: str) -> None:
     subscription = sandbox.subscribe(4900)

@@ -222,6 +222,8 @@ def test_sessions_expire_on_their_date_by_call_and_by_button(sandbox: Box) -> No
         ({"expires_at": 25 * 3_600}, "expires_at"),
         ({"subscription_data": {"trial_end": DAY}}, "subscription_data[trial_end]"),
         ({"success_url": "portal.example"}, "success_url"),
+        ({"success_url": "http://portal.example;script-src/x"}, "success_url"),
+        ({"cancel_url": "javascript:alert(1)"}, "cancel_url"),
     ],
 )
 def test_dates_and_addresses_that_stripe_refuses(sandbox: Box, more: dict[str, Any], param: str) -> None:
@@ -336,5 +338,7 @@ def test_bad_days_from_the_page(sandbox: Box) -> None:
 def test_other_sites_cannot_press_the_buttons(sandbox: Box, headers: dict[str, str]) -> None:
     for path in ("/clock", "/_sandbox/reset", "/bad-days"):
         assert requests.post(sandbox.url + path, headers=headers, timeout=10).status_code == 403
+    rebound = {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}
+    assert requests.post(f"{sandbox.url}/_sandbox/reset", headers=rebound, timeout=10).status_code == 403
     own = {"Origin": sandbox.url, "Sec-Fetch-Site": "same-origin"}
     assert requests.post(f"{sandbox.url}/_sandbox/run-due", headers=own, timeout=10).status_code == 200

@@ -98,6 +98,19 @@ def test_500_after_the_effect_is_replayed_for_its_key_and_the_effect_stays(sandb
     assert customers(sandbox) == 1
 
 
+def test_a_fault_of_its_own_is_a_500_in_stripes_shape_and_undone(
+    sandbox: Box, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(*arguments: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("portal.sandbox.customers.attach_to", breaks)
+    answer = post(sandbox, "/v1/customers", "key-1", payment_method="pm_card_visa")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "api_error")
+    assert customers(sandbox) == 0 and sandbox.event_types() == []
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_429_is_told_the_number_of_times_that_was_ordered(sandbox: Box) -> None:
     sandbox.fault(kind="status", status=429, times=2, path="GET /v1/customers")
     for _ in range(2):

@@ -181,6 +181,7 @@ def test_a_downgrade_in_a_trial_begins_with_the_first_charge(sandbox: Box) -> No
         ({"iterations": 1}, "phases[0][iterations]"),
         ({"start_date": 1}, "phases[0][start_date]"),
         ({"end_date": 5}, "phases[0][end_date]"),
+        ({"duration": {"interval": "year", "interval_count": 9999}}, "phases[0][duration][interval_count]"),
         ({"end_date": 5, "duration": {"interval": "month"}}, "phases[0][end_date]"),
     ],
 )

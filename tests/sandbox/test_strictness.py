@@ -106,6 +106,18 @@ def test_modes_that_come_later_are_refused(sandbox: Box, mode: str) -> None:
     assert refused.value.code == "sandbox_unsupported" and refused.value.http_status == 400
 
 
+@pytest.mark.parametrize(
+    ("item", "code"),
+    [({"quantity": -1}, None), ({"quantity": 10**9}, "amount_too_large"), ({"price": "x" * 5001}, None)],
+)
+def test_absurd_figures_are_refused(sandbox: Box, item: dict[str, Any], code: str | None) -> None:
+    customer = sandbox.customer()
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        sandbox.v1.subscriptions.create({"customer": customer.id, "items": [{"price": sandbox.price(100), **item}]})
+    assert (refused.value.http_status, refused.value.code) == (400, code)
+    assert sandbox.v1.subscriptions.list().data == []
+
+
 def test_an_address_that_is_not_answered_is_404(sandbox: Box) -> None:
     answer = raw(sandbox, "POST", "/v1/refunds", [])
     assert answer.status_code == 404 and "Unrecognized request URL" in answer.json()["error"]["message"]

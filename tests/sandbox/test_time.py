@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import stripe
 
+from portal.sandbox.periods import boundary_after
 from tests.sandbox.conftest import DAY, Box, serve
 
 pytestmark = pytest.mark.once
@@ -161,6 +162,36 @@ def test_cancel_at_period_end_and_undo(sandbox: Box) -> None:
     assert len(sandbox.invoices(subscription.id)) == 1
     assert sandbox.v1.subscriptions.list({"customer": subscription.customer}).data == []
     assert len(sandbox.v1.subscriptions.list({"customer": subscription.customer, "status": "all"}).data) == 1
+
+
+def test_cancel_at_a_later_boundary_and_within_the_period(sandbox: Box) -> None:
+    later, sooner = sandbox.subscribe(4900), sandbox.subscribe(1900)
+    start, end = (getattr(later["items"].data[0], f"current_period_{name}") for name in ("start", "end"))
+    boundary = boundary_after(start, {"interval": "month", "interval_count": 1}, end)
+    sandbox.v1.subscriptions.update(later.id, {"cancel_at": boundary})
+    sandbox.v1.subscriptions.update(sooner.id, {"cancel_at": start + 5 * DAY, "proration_behavior": "none"})
+    for wrong in (boundary - DAY, start + 5 * DAY, start - DAY):  # a part of a period would have to be prorated
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            sandbox.v1.subscriptions.update(later.id, {"cancel_at": wrong})
+        assert refused.value.param == "cancel_at"
+    sandbox.advance(days=6)
+    assert sandbox.v1.subscriptions.retrieve(sooner.id).status == "canceled"
+    sandbox.travel_to(boundary + HOUR)
+    gone = sandbox.v1.subscriptions.retrieve(later.id)
+    assert (gone.status, gone.ended_at) == ("canceled", boundary)
+    assert [invoice.total for invoice in sandbox.invoices(later.id)] == [4900, 4900]
+
+
+def test_a_price_that_is_no_longer_sold_stays_with_its_subscribers(sandbox: Box) -> None:
+    subscription = sandbox.subscribe(4900)
+    sandbox.v1.prices.update(sandbox.price(4900), {"active": False})
+    item = subscription["items"].data[0]
+    same = {"items": [{"id": item.id, "price": sandbox.price(4900), "quantity": 2}], "proration_behavior": "none"}
+    assert sandbox.v1.subscriptions.update(subscription.id, same)["items"].data[0].quantity == 2
+    sandbox.travel_to(item.current_period_end + HOUR)
+    assert sandbox.invoices(subscription.id)[-1].total == 9800
+    with pytest.raises(stripe.InvalidRequestError, match="inactive"):
+        sandbox.subscribe(4900)
 
 
 def test_cancel_now_with_the_rest_credited(sandbox: Box) -> None:

@@ -1,0 +1,166 @@
+"""Every mail can be written, in both languages, from what its kind asks for, and says what matters (NOT-1)."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from portal.identity import queries as identity
+from portal.kit import clock
+from portal.kit.unit_of_work import unit_of_work
+from portal.notifications import rendering, rules
+from portal.notifications import service as notifications
+from portal.notifications.models import SentMail
+from portal.notifications.rendering import Rendered
+from portal.notifications.service import Recipient
+from tests.support import people
+
+WHEN = datetime(2027, 1, 29, 12, 0, tzinfo=UTC).isoformat()
+EUR = {"minor": 4839, "currency": "EUR"}
+VENDOR = {"vendor_code": "kilim-house", "vendor_name": "Kilim House"}
+
+#: kind → (params beyond those that every mail of its sort has, words that must be there, the page it leads to)
+MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
+    "verification": ({}, ["seven days"], "/verify/"),
+    "reset": ({}, ["one hour"], "/password/reset/"),
+    "first_password": ({}, ["Choose a password"], "/password/reset/"),
+    "email_change": ({"new_email": "new@example.com"}, ["new@example.com"], "/verify/email/"),
+    "email_changed": ({"new_email": "new@example.com"}, ["new@example.com"], "/profile"),
+    "password_changed": ({"at": WHEN}, ["29 January 2027"], "/profile"),
+    "welcome": (
+        {**VENDOR, "tier": "Professional", "ends_at": WHEN, "credits": 2000},
+        ["Professional", "29 January 2027", "2,000"],
+        "/dashboard",
+    ),
+    "trial_used": ({**VENDOR, "tier": "Business"}, ["free trial before", "Business"], "/vendor/kilim-house/plans"),
+    "trial_ending": (
+        {**VENDOR, "days": 3, "ends_at": WHEN},
+        ["ends in 3 days", "29 January 2027"],
+        "/vendor/kilim-house/billing",
+    ),
+    "trial_ended": ({**VENDOR, "ended_at": WHEN}, ["29 January 2027", "kept"], "/vendor/kilim-house/billing"),
+    "trial_extended": ({**VENDOR, "ends_at": WHEN}, ["29 January 2027"], "/dashboard"),
+    "trial_card_used": (VENDOR, ["had a free trial before"], "/vendor/kilim-house/billing"),
+    "subscription_active": (
+        {**VENDOR, "tier": "Professional", "amount": EUR, "first_charge_at": WHEN},
+        ["€48.39", "29 January 2027"],
+        "/vendor/kilim-house/billing",
+    ),
+    "receipt": (
+        {**VENDOR, "number": "INV-7", "total": EUR, "paid": EUR, "issued_at": WHEN},
+        ["INV-7", "€48.39", "29 January 2027"],
+        "/vendor/kilim-house/billing",
+    ),
+    "payment_failed": (
+        {**VENDOR, "number": "INV-7", "amount": EUR, "next_attempt_at": WHEN},
+        ["INV-7", "€48.39", "try again on 29 January 2027"],
+        "/vendor/kilim-house/billing",
+    ),
+    "tier_changed": (
+        {**VENDOR, "before": "Professional", "after": "Business", "by": "Sam Staff", "due": EUR},
+        ["Professional", "Business", "Sam Staff", "€48.39"],
+        "/vendor/kilim-house/billing",
+    ),
+    "change_scheduled": (
+        {**VENDOR, "after": "Essential", "by": "Alice Owner", "effective_at": WHEN},
+        ["Essential", "29 January 2027", "undone"],
+        "/vendor/kilim-house/billing",
+    ),
+}
+
+
+@pytest.fixture
+def alice(client: FlaskClient) -> people.Someone:
+    """An owner; her vendor is kilim-house."""
+    return people.register()
+
+
+def render(kind: str, person: people.Someone, locale: str = "en", **more: Any) -> Rendered:
+    """The words of a mail of this kind."""
+    params = {**MAILS[kind][0], **more}
+    if "user_id" in rules.KINDS[kind]:
+        params["user_id"] = person.user_id
+    rules.check(kind, params)
+    vendor = person.vendor_id if "vendor_code" in params else None
+    mail = SentMail(
+        kind=kind,
+        vendor_id=vendor,
+        recipient=person.email,
+        recipient_name=person.name,
+        locale=locale,
+        params=params,
+    )
+    return rendering.render(mail)
+
+
+def test_every_kind_is_tried_here() -> None:
+    assert set(MAILS) == set(rules.KINDS)
+
+
+@pytest.mark.parametrize("kind", list(MAILS))
+def test_a_mail_says_what_matters_in_text_and_html(alice: people.Someone, kind: str) -> None:
+    _, words, page = MAILS[kind]
+    mail = render(kind, alice)
+    html = re.sub(r"<[^>]+>", " ", re.sub(r"<style.*?</style>", "", mail.html, flags=re.S))
+    for part in (f"{mail.subject}\n{mail.text}", f"{mail.subject} {html}"):
+        for word in words:
+            assert word in part
+    assert mail.subject and "\n" not in mail.subject
+    assert f"http://localhost{page}" in mail.text and f'href="http://localhost{page}' in mail.html
+    assert mail.text.startswith(f"{mail.subject}\n\nHello Alice Owner,\n\n")
+    assert "{{" not in mail.text and "&#" not in mail.text
+
+
+@pytest.mark.parametrize("kind", list(MAILS))
+def test_a_mail_can_be_written_in_german(alice: people.Someone, kind: str) -> None:
+    mail = render(kind, alice, "de")
+    assert '<html lang="de">' in mail.html
+    assert "29 January" not in mail.text and "€48.39" not in mail.text
+
+
+def test_dates_are_the_vendors(alice: people.Someone) -> None:
+    with unit_of_work():
+        vendor = identity.vendor(alice.vendor_id)
+        assert vendor is not None
+        vendor.time_zone = "Pacific/Auckland"
+    # 29 January 12:00 UTC is 30 January 01:00 in Auckland (UTC+13 in summer).
+    assert "30 January 2027" in render("trial_ended", alice).text
+
+
+def test_a_failed_payment_without_another_try_asks_for_one(alice: people.Someone) -> None:
+    mail = render("payment_failed", alice, next_attempt_at=None)
+    assert "Please pay now, or use another card." in mail.text
+
+
+def test_links_start_with_the_configured_address_whatever_the_host_says(
+    client: FlaskClient, alice: people.Someone
+) -> None:
+    people.post(client, "/password/forgotten", {"email": alice.email}, headers={"Host": "evil.example"})
+    app: Flask = client.application
+    with app.test_request_context(base_url="http://evil.example"):
+        assert "evil" not in render("verification", alice).text
+
+
+def test_the_vendors_own_words_do_not_break_a_mail(alice: people.Someone) -> None:
+    mail = render("trial_ended", alice, vendor_name="100% <b>Kilim</b> {{ 7*7 }} %(name)s")
+    assert "100% <b>Kilim</b> {{ 7*7 }} %(name)s" in mail.text
+    assert "100% &lt;b&gt;Kilim&lt;/b&gt;" in mail.html
+
+
+def test_the_same_cause_in_another_language_is_the_same_mail(alice: people.Someone) -> None:
+    with unit_of_work():
+        results = [
+            notifications.send(
+                "trial_ended",
+                Recipient(alice.email, alice.name, locale),
+                dedupe_key="one",
+                vendor_id=alice.vendor_id,
+                now=clock.business(),
+                **MAILS["trial_ended"][0],
+            )
+            for locale in ("en", "de")
+        ]
+    assert results == [True, False]

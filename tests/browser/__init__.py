@@ -1,0 +1,1 @@
+"""Journeys in Chromium on the real processes that ``make run`` starts."""

@@ -71,8 +71,8 @@ def prepare(
         address = email
     if wrong := passwords.fault(password, (name, email, business_name)):
         faults["password"] = wrong
-    tier = open_tier(tier_code) if tier_code else None
-    if tier_code and tier is None:
+    tier = open_tier(tier_code) if tier_code is not None else None
+    if tier_code is not None and tier is None:
         faults["tier"] = N_("This plan is not offered. Choose one from the list.")
     if faults:
         raise Invalid(fields=faults)

@@ -67,8 +67,8 @@ def inbox(app: Flask) -> Iterator[Inbox]:
     server = OnAnyPort(taken, hostname="127.0.0.1", port=0)
     server.start()
     config: Config = app.extensions["portal_config"]
-    changed = {"smtp_host": "127.0.0.1", "smtp_port": server.port, "smtp_tls": "none", "mail_from": "portal@portal.example"}
-    gateway.configure(config.model_copy(update=changed))
+    changed = {"smtp_host": "127.0.0.1", "smtp_port": server.port, "smtp_tls": "none"}
+    gateway.configure(config.model_copy(update={**changed, "mail_from": "portal@portal.example"}))
     yield taken
     gateway.configure(config)
     server.stop()

@@ -100,8 +100,6 @@ def _open(entered: SignUpForm) -> tuple[Registered, str]:
         cycle=_cycle(entered),
         locale=str(get_locale() or "en"),
     )
-    if registration.tier is None:
-        raise Invalid(fields={"tier": _("Choose a plan first.")})
     with unit_of_work():
         registered = accounts.register(registration, now=clock.business())
         return registered, identity.open_session(registered.user.id)

@@ -25,6 +25,7 @@ from portal.identity.models import Vendor
 from portal.kit import clock, dispatcher, outbox, periodic, tenancy
 from portal.kit import jobs as outbox_jobs
 from portal.kit.db import db
+from portal.kit.models import OutboxJob
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.rules import Provider, Status
@@ -33,7 +34,9 @@ STEP = timedelta(hours=6)
 #: Wall seconds for all that one step brings about. Longer than a job’s lease: a killed worker’s job is tried again.
 PATIENCE = 90.0
 #: Wall seconds between two looks at what others do, at first and at most.
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
+#: A job that the queue refuses is due again so soon: it is no later try, and time must not pass it by.
+GIVEN_BACK = timedelta(seconds=2)
 #: A renewal's invoice is a draft for an hour before the card is charged.
 DRAFT = timedelta(hours=1, seconds=1)
 
@@ -157,7 +160,13 @@ class Conductor:
         return dispatcher.dispatch(current_app.extensions["portal_redis"])
 
     def _left(self) -> int:
-        left = outbox.pending(clock.wall())
+        """Jobs that are due or under way, and those that the queue did not take just now; no later tries."""
+        now = clock.wall()
+        untried = (OutboxJob.attempts == 0) & (OutboxJob.run_at > now) & (OutboxJob.run_at <= now + GIVEN_BACK)
+        refused = db.session.scalar(
+            select(func.count()).select_from(OutboxJob).where(OutboxJob.state == "pending", untried)
+        )
+        left = outbox.pending(now) + int(refused or 0)
         end_reading()
         return left
 
@@ -165,7 +174,7 @@ class Conductor:
 def _too_slow(jobs_left: int, refused: int) -> str:
     said = [f"What this step brought about was not done within {PATIENCE:.0f} seconds."]
     if jobs_left:
-        said.append(f"{jobs_left} jobs are due and not carried out: is the worker running? --inline does them here.")
+        said.append(f"{jobs_left} jobs wait: do worker and Redis run? With --inline they are carried out here.")
     if refused:
         said.append(f"{refused} events of Stripe's were not taken by the portal: is it running, does it say why?")
     return "\n".join(said)

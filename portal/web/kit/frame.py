@@ -163,8 +163,8 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
     frame.credits_href = url_for("vendor_billing.credits", code=vendor.code)
     frame.credits_page_href = f"{billing}#credits"
     frame.banner = notices.most_urgent(vendor, closed, clock.business(), billing=billing, plans=plans)
-    if frame.banner and frame.banner.href.split("#")[0] == request.path:
-        frame.banner = None  # the page that it leads to says it itself, with more detail
+    if frame.banner and (frame.banner.href.split("#")[0] == request.path or request.args.get("why")):
+        frame.banner = None  # the page that it leads to, or that one was led to, says it itself
     if vendor.standing is None or not is_open(vendor.standing):
         frame.cta = Call(_("No plan is active."), _("Choose a plan"), plans)
 

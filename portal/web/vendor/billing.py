@@ -117,14 +117,18 @@ def _plan(vendor: VendorAtDoor, held: Overview | None, now: datetime) -> dict[st
         "held": held,
         "next": outlook(held, now),
         "may_buy": may_buy(vendor),
-        "open": held is not None and is_open(held.status),
+        "open": _is_open(vendor),
     }
 
 
 def _balance(vendor: VendorAtDoor) -> dict[str, Any]:
     """An account that was never opened holds nothing, which is known; a failed read knows nothing."""
     found = or_none(lambda: (credit_queries.balance(vendor.id),))
-    return {"balance": found[0] if found else None, "balance_known": found is not None}
+    return {"balance": found[0] if found else None, "balance_known": found is not None, "open": _is_open(vendor)}
+
+
+def _is_open(vendor: VendorAtDoor) -> bool:
+    return vendor.standing is not None and is_open(vendor.standing)
 
 
 def _addons(held: Overview | None) -> list[IncludedAddon]:

@@ -1,0 +1,274 @@
+"""Leaving to pay and coming back: the page tells what is true, and nothing happens twice (SUB-3)."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from portal.catalog import queries as catalog
+from portal.catalog.models import SubscriptionTier
+from portal.catalog.rules import Cycle
+from portal.checkout.models import Order
+from portal.gateways import stripe
+from portal.identity import passwords
+from portal.identity import service as identity
+from portal.identity.models import Membership
+from portal.identity.rules import Role
+from portal.kit import clock, jobs
+from portal.kit.db import db
+from portal.kit.unit_of_work import unit_of_work
+from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.rules import Status
+from tests.support import people
+from tests.support.people import PASSWORD, Someone, post, text_of
+from tests.support.servers import KEY, Sandbox
+from tests.support.stories import lives_on, pays, push_catalog, settle
+from tests.support.travel import Travel
+
+pytestmark = pytest.mark.usefixtures("unscoped")
+DECLINED = "4000000000000002"
+PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+def owner(client: FlaskClient, **about: str) -> Someone:
+    """A vendor in its trial whose owner is signed in, with Stripe knowing the catalog and the customer."""
+    push_catalog()
+    person = people.sign_up(client, **about)
+    jobs.run_all()
+    return person
+
+
+def member(client: FlaskClient, vendor_id: int, role: Role = Role.MEMBER) -> FlaskClient:
+    """Another browser, in which somebody with this role for the vendor is signed in."""
+    hashed, email = passwords.hashed(PASSWORD), f"{role}@example.com"
+    with unit_of_work() as session:
+        user = identity.create_user(email, "Bob Helper", password_hash=hashed, locale="en", now=clock.business())
+        user.email_verified_at = clock.business()
+        session.add(Membership(vendor_id=vendor_id, user_id=user.id, role=role, created_at=clock.business()))
+    other = client.application.test_client()
+    people.sign_in(other, email)
+    return other
+
+
+def price_id(tier: str, cycle: Cycle = Cycle.MONTHLY) -> int:
+    found = catalog.offer(tier, cycle)
+    assert found is not None
+    return found.id
+
+
+def leaves(client: FlaskClient, who: Someone, **data: object) -> TestResponse:
+    return post(client, f"/vendor/{who.code}/billing/checkout", data or {"price": price_id("professional")})
+
+
+def path_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}"
+
+
+def pays_through(client: FlaskClient, who: Someone, **data: object) -> str:
+    """Leave, pay, and give the path that Stripe sends the browser back to; no event was delivered yet."""
+    back = pays(str(leaves(client, who, **data).location))
+    assert back.status_code == 303
+    return path_of(back.headers["Location"])
+
+
+@pytest.fixture
+def stripe_is_away() -> Iterator[None]:
+    """Nobody listens where Stripe should be; afterwards the sandbox does again."""
+    before = stripe.current()
+    stripe.configure(KEY, "http://127.0.0.1:9", 0)
+    yield
+    stripe.configure(before._key, before._base, before._retries)
+
+
+def test_paying_in_a_trial_tells_the_first_charge_before_any_event(
+    client: FlaskClient, sandbox: Sandbox, travel: Travel
+) -> None:
+    who = owner(client)
+    travel.on(days=4)
+    page = client.get(pays_through(client, who))
+    # The trial of 14 days began on 15 January; ten days are left.
+    assert "Payment method added, Professional is active" in text_of(page)
+    assert "10 days are still free. The first charge is €99.00 on 29 January 2027." in text_of(page)
+    assert subscriptions.held(who.vendor_id).status == Status.ACTIVE
+
+
+def test_the_page_says_the_same_after_the_event_and_when_opened_again(
+    client: FlaskClient, sandbox: Sandbox, travel: Travel
+) -> None:
+    who = owner(client)
+    back = pays_through(client, who)
+    settle(sandbox, client)
+    first, second = text_of(client.get(back)), text_of(client.get(back))
+    assert first == second
+    assert "14 days are still free" in first
+    assert db.session.scalars(select(Order.state)).all() == ["fulfilled"]
+
+
+def test_an_unpaid_page_activates_nothing(client: FlaskClient, sandbox: Sandbox) -> None:
+    who = owner(client)
+    leaves(client, who)
+    session_id = db.session.scalars(select(Order.stripe_session_id)).one()
+    page = client.get(f"/vendor/{who.code}/billing/done?session_id={session_id}")
+    assert "No payment has arrived yet" in text_of(page) and "Look again" in text_of(page)
+    assert "load delay:2s" in page.get_data(as_text=True)
+    assert subscriptions.held(who.vendor_id).status == Status.TRIAL
+
+
+def test_the_page_stops_looking_by_itself_and_goes_on_when_the_event_came(
+    client: FlaskClient, sandbox: Sandbox
+) -> None:
+    who = owner(client)
+    checkout = str(leaves(client, who).location)
+    session_id = db.session.scalars(select(Order.stripe_session_id)).one()
+    here = f"/vendor/{who.code}/billing/done?session_id={session_id}"
+    assert "load delay" in client.get(f"{here}&look=14", headers=PARTIAL).get_data(as_text=True)
+    assert "load delay" not in client.get(f"{here}&look=15", headers=PARTIAL).get_data(as_text=True)
+    pays(checkout)
+    settle(sandbox, client)
+    assert client.get(f"{here}&look=3", headers=PARTIAL).headers["HX-Redirect"] == here
+
+
+def test_stripe_away_on_return_says_that_we_are_checking(
+    client: FlaskClient, sandbox: Sandbox, request: pytest.FixtureRequest
+) -> None:
+    who = owner(client)
+    back = pays_through(client, who)
+    request.getfixturevalue("stripe_is_away")
+    page = client.get(back)
+    assert page.status_code == 200
+    assert "We are checking with Stripe" in text_of(page)
+    assert "If you have paid, nothing is lost" in text_of(page)
+
+
+def test_stripe_away_on_leaving_charges_nothing_and_leads_back(
+    client: FlaskClient, sandbox: Sandbox, request: pytest.FixtureRequest
+) -> None:
+    who = owner(client)
+    request.getfixturevalue("stripe_is_away")
+    answer = leaves(client, who)
+    assert answer.status_code == 503
+    assert "Back to billing" in text_of(answer)
+    assert subscriptions.held(who.vendor_id).status == Status.TRIAL
+
+
+def test_two_clicks_lead_to_the_same_page(client: FlaskClient, sandbox: Sandbox) -> None:
+    who = owner(client)
+    assert leaves(client, who).location == leaves(client, who).location
+    assert len(db.session.scalars(select(Order.id)).all()) == 1
+
+
+def test_a_declined_card_changes_nothing_and_the_next_one_pays(client: FlaskClient, sandbox: Sandbox) -> None:
+    who = owner(client)
+    url = str(leaves(client, who).location)
+    assert "Location" not in pays(url, DECLINED).headers
+    settle(sandbox, client)
+    assert subscriptions.held(who.vendor_id).status == Status.TRIAL
+    assert leaves(client, who).location == url
+    assert "Professional is active" in text_of(client.get(path_of(pays(url).headers["Location"])))
+
+
+def test_closing_the_page_says_that_nothing_was_charged(client: FlaskClient, sandbox: Sandbox) -> None:
+    who = owner(client)
+    leaves(client, who)
+    page = client.get(f"/vendor/{who.code}/billing?checkout=cancelled")
+    assert "Nothing was charged, and your plan is as it was. Try again" in text_of(page)
+
+
+def test_an_expired_page_offers_to_try_again(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> None:
+    who = owner(client)
+    leaves(client, who)
+    session_id = db.session.scalars(select(Order.stripe_session_id)).one()
+    lives_on(sandbox, client, travel, hours=2)
+    page = text_of(client.get(f"/vendor/{who.code}/billing/done?session_id={session_id}"))
+    assert "The payment page has expired Nothing was charged" in page and "Try again" in page
+
+
+def test_what_was_paid_for_less_is_stopped(client: FlaskClient, sandbox: Sandbox) -> None:
+    who = owner(client)
+    back = pays_through(client, who)
+    with unit_of_work() as session:
+        session.scalars(select(Order)).one().asked_minor = 19900
+    page = text_of(client.get(back))
+    assert "This payment does not fit the order" in page
+    assert subscriptions.held(who.vendor_id).status == Status.TRIAL
+
+
+def test_after_the_trial_the_first_charge_is_today(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> None:
+    who = owner(client)
+    lives_on(sandbox, client, travel, days=15)
+    page = text_of(client.get(pays_through(client, who, tier="business")))
+    # Paid on 30 January: the month ends on 28 February, the last day there is.
+    assert "Paid, Business is active Thank you. The next charge is €199.00 on 28 February 2027." in page
+
+
+def test_the_trial_of_a_card_that_had_one_ends_although_the_page_came_first(
+    client: FlaskClient, sandbox: Sandbox, travel: Travel
+) -> None:
+    client.get(pays_through(client, owner(client)))
+    other = client.application.test_client()
+    who = people.sign_up(other, email="second@example.com", business="Second Shop")
+    jobs.run_all()
+    other.get(pays_through(other, who))
+    settle(sandbox, client)
+    held = subscriptions.held(who.vendor_id)
+    assert held.trial_ends_at is None or held.trial_ends_at <= clock.business()
+
+
+@pytest.mark.parametrize("session_id", ["", "cs_test_nobody", "../../x", "%00", "a" * 300])
+def test_a_session_that_nobody_has_is_not_found(client: FlaskClient, sandbox: Sandbox, session_id: str) -> None:
+    who = owner(client)
+    assert client.get(f"/vendor/{who.code}/billing/done?session_id={session_id}").status_code == 404
+
+
+def test_somebody_elses_session_is_not_found(client: FlaskClient, sandbox: Sandbox) -> None:
+    alice = owner(client)
+    back = pays_through(client, alice)
+    other = client.application.test_client()
+    bob = people.sign_up(other, email="bob@example.com", business="Bobs Books")
+    assert other.get(back).status_code == 404
+    assert other.get(back.replace(alice.code, bob.code)).status_code == 404
+
+
+@pytest.mark.parametrize("data", [{}, {"price": "x"}, {"price": "0"}, {"price": str(2**70)}, {"price": "999999"},
+                                  {"tier": "nothing"}, {"tier": "enterprise"}, {"tier": "a\0b"}])  # fmt: skip
+def test_what_is_not_on_offer_is_not_found(client: FlaskClient, sandbox: Sandbox, data: dict[str, str]) -> None:
+    who = owner(client)
+    answer = post(client, f"/vendor/{who.code}/billing/checkout", data)
+    assert answer.status_code == 404
+    assert db.session.scalars(select(Order.id)).all() == []
+
+
+def test_a_hidden_tier_cannot_be_bought_by_its_price(client: FlaskClient, sandbox: Sandbox) -> None:
+    who, business = owner(client), price_id("business")
+    with unit_of_work() as session:
+        session.scalars(select(SubscriptionTier).where(SubscriptionTier.code == "business")).one().is_public = False
+    assert leaves(client, who, price=business).status_code == 404
+    assert leaves(client, who, tier="business").status_code == 404
+
+
+def test_who_pays_already_is_led_to_the_change(client: FlaskClient, sandbox: Sandbox) -> None:
+    who = owner(client)
+    client.get(pays_through(client, who))
+    answer = leaves(client, who, tier="business")
+    assert answer.status_code == 409
+    assert "You pay for a plan already" in text_of(answer)
+    assert f'href="/vendor/{who.code}/plans"' in answer.get_data(as_text=True)
+
+
+def test_members_look_and_managers_buy(client: FlaskClient, sandbox: Sandbox) -> None:
+    who = owner(client)
+    looks = member(client, who.vendor_id)
+    assert looks.get(f"/vendor/{who.code}/billing").status_code == 200
+    assert leaves(looks, who).status_code == 403
+    assert "owner or a manager" in text_of(looks.get(f"/vendor/{who.code}/billing"))
+    assert leaves(member(client, who.vendor_id, Role.MANAGER), who).status_code == 303
+
+
+def test_without_the_token_of_the_form_nothing_is_opened(client: FlaskClient, sandbox: Sandbox) -> None:
+    who = owner(client)
+    assert client.post(f"/vendor/{who.code}/billing/checkout", data={"tier": "business"}).status_code == 400
+    assert db.session.scalars(select(Order.id)).all() == []

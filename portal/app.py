@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from flask import Flask, Response, g, redirect, request, session
+from flask import Flask, Response, g, has_request_context, redirect, request, session
 from flask_babel import Babel
 from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
@@ -112,11 +112,13 @@ def _locale() -> str:
     from portal.web.kit import signed_in
 
     languages: tuple[str, ...] = ("en", "de")
-    who = signed_in.visitor() if request and "audience" in g else None
+    if not has_request_context():
+        return languages[0]
+    who = signed_in.visitor() if "audience" in g else None
     chosen = session.get("locale") or (who.locale if who else None)
     if chosen in languages:
         return str(chosen)
-    return request.accept_languages.best_match(languages) or "en"
+    return request.accept_languages.best_match(languages) or languages[0]
 
 
 def _doors(app: Flask) -> None:
@@ -130,7 +132,7 @@ def _doors(app: Flask) -> None:
 def _wire(app: Flask, config: Config) -> None:
     from portal import gateways
     from portal.identity import links, passwords, tokens
-    from portal.web import mails
+    from portal.web.kit import mails
 
     secret = config.secret_key.get_secret_value()
     passwords.configure(config.argon2_memory_kib)

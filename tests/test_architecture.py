@@ -4,13 +4,14 @@ import ast
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 
 import portal.app
 from portal.kit import tasks
-from portal.kit.db import TenantMixin, db
+from portal.kit.db import Base, TenantMixin
 from portal.web.kit import audience
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +29,8 @@ def name(path: Path) -> str:
 
 
 def calls(tree: ast.AST, method: str) -> list[int]:
-    found = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
-    return [n.lineno for n in found if n.func.attr == method]
+    called = [n.func for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    return [f.lineno for f in called if isinstance(f, ast.Attribute) and f.attr == method]
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=name)
@@ -102,9 +103,9 @@ def test_tasks_and_events_resolve(built_app: Flask) -> None:
             if not (isinstance(first, ast.Constant) and isinstance(node.func.value, ast.Name)):
                 continue
             if node.func.value.id == "outbox" and node.func.attr == named["task"]:
-                assert first.value in known, f"{name(path)}: no task {first.value}"
+                assert first.value in known, f"{name(path)}: no task {first.value!r}"
             if node.func.value.id == "outbox" and node.func.attr == named["event"]:
-                assert first.value in tasks.all_events(), f"{name(path)}: no event {first.value}"
+                assert first.value in tasks.all_events(), f"{name(path)}: no event {first.value!r}"
 
 
 def test_handlers_take_small_plain_arguments(built_app: Flask) -> None:
@@ -127,8 +128,8 @@ def test_every_table_of_tenants_has_a_vendor(built_app: Flask) -> None:
         "credit_accounts": "its key is the vendor",
         "entitlement_versions": "its key is the vendor",
     }
-    for mapper in db.Model.registry.mappers:
-        table = mapper.local_table
+    for mapper in Base.registry.mappers:
+        table: Any = mapper.local_table
         if "vendor_id" in table.c and table.name not in allowed:
             assert issubclass(mapper.class_, TenantMixin), table.name
             assert not table.c.vendor_id.nullable, table.name

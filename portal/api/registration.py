@@ -20,7 +20,7 @@ from portal.kit.errors import Invalid, Unauthenticated
 from portal.kit.text import N_
 from portal.kit.unit_of_work import unit_of_work
 from portal.web.kit import audience, limits
-from portal.web.mails import full_address
+from portal.web.kit.mails import full_address
 
 blueprint = Blueprint("api_register", __name__)
 SCOPE = "auth.register"

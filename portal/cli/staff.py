@@ -58,7 +58,7 @@ def _found_or_made(address: str, name: str) -> User:
 def _link(user: User) -> str:
     from flask import current_app
 
-    from portal.web.mails import full_address
+    from portal.web.kit.mails import full_address
 
     token = links.make(Purpose.FIRST_PASSWORD, user)
     return f"Choose a password here: {full_address(current_app, 'public_password.reset', token=token)}"

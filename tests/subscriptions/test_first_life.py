@@ -64,11 +64,14 @@ def test_from_trial_to_renewal_with_an_upgrade_by_an_admin(
     settle(sandbox, client)
     assert state == ChangeState.APPLIED
     # 29 January to 28 February: 30 days. To 8 February: 10 days and a little.
+    assert preview.proration_at is not None
     left = (held.period_end - preview.proration_at).total_seconds() / (held.period_end - held.period_start).total_seconds()
     assert preview.due.minor == round(19900 * left) - round(9900 * left)
     upgrade = db.session.query(Invoice).filter(Invoice.reason == "subscription_update").one()
     assert upgrade.total_minor == preview.due.minor
-    assert queries.overview(who.id).tier_code == "business"
+    overview = queries.overview(who.id)
+    assert overview is not None
+    assert overview.tier_code == "business"
     assert mails().count("tier_changed") == 1
     before = credits.balance(who.id)
     assert before == 2000 + int(8000 * left)

@@ -79,7 +79,7 @@ def _known(error: PortalError) -> Response:
 
 def _http(error: HTTPException) -> Response:
     if error.code is None or error.code < 400:
-        return Response(status=error.code or 302, headers=error.get_headers())  # type: ignore[arg-type]
+        return Response(status=error.code or 302, headers=error.get_headers())
     known = PortalError(code=CODES.get(error.code, "http_error"))
     known.status = error.code
     known.message = error.description or HTTPStatus(error.code).phrase

@@ -21,10 +21,10 @@ def no_control_characters(_form: Any, field: Field) -> None:
         raise ValidationError(_("This contains characters that cannot be used here."))
 
 
-class Form(FlaskForm):  # type: ignore[misc]
+class Form(FlaskForm):
     """Base of every form: CSRF by Flask-WTF, strings trimmed, control characters refused."""
 
-    class Meta(FlaskForm.Meta):  # type: ignore[misc]
+    class Meta(FlaskForm.Meta):
         """Bind the filters and checks to every text field."""
 
         def bind_field(self, form: Any, unbound_field: Any, options: dict[str, Any]) -> Any:

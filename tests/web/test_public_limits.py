@@ -7,6 +7,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from config import Config
+from portal.kit.db import db
 from portal.web.kit.limits import limiter
 from tests.support.browser import Browser
 from tests.support.people import csrf_token, post, text_of
@@ -22,6 +23,8 @@ def limited(catalog: Flask) -> Iterator[Flask]:
     app.test_client_class = Browser
     yield app
     limiter.enabled = False
+    with app.app_context():
+        db.engine.dispose()
 
 
 @pytest.mark.parametrize(

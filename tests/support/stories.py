@@ -1,6 +1,8 @@
 """Life stories in few words: a vendor that signs up, pays in the sandbox as a browser would, and lives on."""
 
+from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin
@@ -9,17 +11,25 @@ import requests
 from flask.testing import FlaskClient
 
 from portal.accounts import service as accounts
-from portal.catalog import queries as catalog
+from portal.billing.models import Invoice, Payment
 from portal.catalog import flows as catalog_flows
+from portal.catalog import queries as catalog
 from portal.catalog.rules import Cycle
 from portal.checkout import flows as checkout
 from portal.checkout.flows import Addresses
+from portal.checkout.models import Order, Purchase
+from portal.credits import queries as credits
+from portal.entitlements import queries as entitlements
 from portal.gateways import stripe
 from portal.identity.models import Vendor
 from portal.kit import actor, clock, jobs, periodic, tenancy
 from portal.kit.actor import Actor
 from portal.kit.db import db
+from portal.kit.models import OutboxJob
 from portal.kit.unit_of_work import unit_of_work
+from portal.notifications.models import SentMail
+from portal.stripe_events.models import WebhookEvent
+from portal.subscriptions import queries as subscriptions
 from tests.support.servers import Sandbox, deliver
 
 PASSWORD = "correct horse battery staple 9"
@@ -87,6 +97,13 @@ def pays(url: str, card: str = VISA) -> requests.Response:
     return requests.post(urljoin(url, form.action or url), data=data, timeout=20, allow_redirects=False)
 
 
+def own_card(number: int) -> str:
+    """A card that works and that nobody else has: 4242 4242, seven digits, check digit (Luhn)."""
+    digits = f"42424242{number:07d}"
+    doubled = [int(d) * (2 if i % 2 == 0 else 1) for i, d in enumerate(reversed(digits))]
+    return f"{digits}{-sum(v - 9 if v > 9 else v for v in doubled) % 10}"
+
+
 def settle(sandbox: Sandbox, client: FlaskClient) -> None:
     """Deliver events and carry out jobs until nothing new happens."""
     while deliver(sandbox, client) + jobs.run_all():
@@ -111,6 +128,58 @@ def stripe_get(sandbox: Sandbox, path: str, **params: str) -> Any:
     return requests.get(f"{sandbox.url}/v1/{path}", params=params, auth=(KEY, ""), timeout=20).json()
 
 
+def stripe_post(sandbox: Sandbox, path: str, **data: str) -> Any:
+    """Do something in Stripe's own dashboard, beside the portal."""
+    from tests.support.servers import KEY
+
+    answer = requests.post(f"{sandbox.url}/v1/{path}", data=data, auth=(KEY, ""), timeout=20)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
 def vendor_row(who: Somebody) -> Vendor:
     """The vendor as committed now."""
     return db.session.get_one(Vendor, who.id, populate_existing=True)
+
+
+def mails_to(who: Somebody) -> dict[str, int]:
+    """How many mails of each kind the vendor was written."""
+    return dict(Counter(kind for (kind,) in db.session.query(SentMail.kind).filter_by(vendor_id=who.id)))
+
+
+def portrait(who: Somebody) -> dict[str, Any]:
+    """Everything that a life leaves behind, without ids and times of day, so that two lives can be compared."""
+    db.session.rollback()
+    held = subscriptions.overview(who.id)
+    rights = entitlements.rights(who.id, clock.business())
+    assert held is not None
+    return {
+        "subscription": (str(held.status), held.tier_code, str(held.provider), _day(held.period_start),
+                         _day(held.period_end), _day(held.trial_ends_at), held.cancel_at_period_end),
+        "rights": (rights.limits, rights.features),
+        "credits": (held.balance, [(str(e.kind), e.amount, e.balance_after) for e in credits.ledger(who.id)]),
+        "books agree": credits.verify() == [],
+        "invoices": [
+            (i.reason, i.status, i.total_minor, i.paid_minor, [(n.amount_minor, n.proration) for n in i.lines])
+            for i in _rows(Invoice, who)
+        ],
+        "payments": [(p.status, p.amount_minor, p.currency) for p in _rows(Payment, who)],
+        "orders": [(o.state, o.asked_minor) for o in _rows(Order, who)],
+        "purchases": [(p.description, p.amount_minor) for p in _rows(Purchase, who)],
+        "mails": mails_to(who),
+        "unfinished": [(j.task, j.state, j.last_error) for j in _rows(OutboxJob, who) if _is_unfinished(j)],
+        "events": sorted({e.state for e in _rows(WebhookEvent, who)} - {"handled", "ignored"}),
+    }  # fmt: skip
+
+
+def _is_unfinished(job: OutboxJob) -> bool:
+    """A mail that waits for its next try is another room's business, as long as it is not given up."""
+    return job.state == "dead" or (job.state != "done" and job.task != "mail.deliver")
+
+
+def _day(moment: datetime | None) -> str | None:
+    return moment.date().isoformat() if moment else None
+
+
+def _rows(model: Any, who: Somebody) -> list[Any]:
+    return list(db.session.query(model).filter_by(vendor_id=who.id).order_by(model.id))

@@ -26,6 +26,7 @@ class Action(StrEnum):
     PAY = "pay"
     UPGRADE = "upgrade"
     LATER = "later"
+    PLANNED = "planned"
     BLOCKED = "blocked"
 
 
@@ -114,4 +115,6 @@ def _action(
         return Action.PAY
     if current:
         return Action.NONE
+    if held.pending and (held.pending.tier_name, held.pending.cycle) == (tier.name, cycle):
+        return Action.PLANNED
     return Action.LATER if is_step_down(now, held.cycle, tier, cycle) else Action.UPGRADE

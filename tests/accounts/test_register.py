@@ -1,5 +1,7 @@
 """Opening an account: all of it at once, or nothing (ACC-2)."""
 
+from typing import Any
+
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
@@ -89,7 +91,7 @@ def test_a_domain_is_the_same_in_letters_and_as_dns_writes_it(catalog: Flask) ->
     ],
 )
 def test_what_does_not_fit_is_named_at_its_field(catalog: Flask, field: str, given: dict[str, str]) -> None:
-    entered = {
+    entered: dict[str, Any] = {
         "business_name": "Kilim House",
         "name": "Alice Owner",
         "email": "alice@example.com",

@@ -1,11 +1,12 @@
 """Mails on a real mail server: each once, with the same Message-ID when tried again, and nothing injected (NOT-1)."""
 
 import threading
+from asyncio import Server
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -49,14 +50,15 @@ class Inbox:
     @property
     def mails(self) -> list[EmailMessage]:
         """What came in, parsed."""
-        return [message_from_bytes(e.content, policy=policy.default) for e in self.envelopes]  # type: ignore[misc]
+        return [message_from_bytes(e.content, policy=policy.default) for e in self.envelopes]
 
 
 class OnAnyPort(Controller):
     """A mail server on a port that the system chose."""
 
     def _trigger_server(self) -> None:
-        self.port = self.server.sockets[0].getsockname()[1]
+        listening = cast(Server, self.server)
+        self.port = listening.sockets[0].getsockname()[1]
         super()._trigger_server()
 
 

@@ -76,6 +76,15 @@ def staff(email: str = "sam@example.com", kind: StaffKind = StaffKind.ADMIN, nam
     return user
 
 
+def login(email: str, name: str = "Carol Colleague") -> User:
+    """Somebody with a login and neither a vendor nor a staff role."""
+    hashed = passwords.hashed(PASSWORD)
+    with unit_of_work():
+        user = identity.create_user(email, name, password_hash=hashed, locale="en", now=clock.business())
+        user.email_verified_at = clock.business()
+    return user
+
+
 def sign_in(client: FlaskClient, email: str, password: str = PASSWORD, **query: str) -> TestResponse:
     """Sign in through the door; fails the test when it does not work."""
     answer = try_sign_in(client, email, password, **query)

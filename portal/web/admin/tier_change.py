@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext as _
@@ -22,6 +23,8 @@ from portal.web.kit import audience, filters, responder, signed_in
 
 blueprint = Blueprint("admin_tier_change", __name__)
 TEMPLATE = "admin/tier_change/page.html"
+#: What the preview's address and the page's have in common; anything else in a query is not carried on.
+SHARED = ("price", "when", "cycle", "notify")
 CHANGED = ("subscription-changed", "history-changed")
 
 
@@ -38,10 +41,10 @@ def form(vendor_id: int) -> Response:
 @audience.staff(StaffKind.FINANCE)
 def preview(vendor_id: int) -> Response:
     """What the choice would cost and change, live under it."""
-    if not responder.is_partial():
-        asked: dict[str, Any] = request.args.to_dict()
-        return responder.go(url_for("admin_tier_change.form", vendor_id=vendor_id, **asked))
     sheet = _sheet(vendor_id)
+    if not responder.is_partial():
+        asked = urlencode({name: request.args[name] for name in SHARED if name in request.args})
+        return responder.go(f"{url_for('admin_tier_change.form', vendor_id=vendor_id)}?{asked}")
     filled = TierChangeForm(request.args, meta={"csrf": False})
     filled.offer(sheet)
     outcome = _outcome(sheet, filled)
@@ -57,6 +60,8 @@ def apply(vendor_id: int) -> Response:
     sheet = _sheet(vendor_id)
     filled = TierChangeForm()
     filled.offer(sheet)
+    if sheet.overview is None:
+        return _refused(vendor_id, filled, Conflict(sheet.closed_because))
     if not filled.validate():
         return _show(sheet, filled, 422)
     choice = sheet.choice(filled.price.data)

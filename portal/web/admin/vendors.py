@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request, url_for
 
@@ -37,8 +38,8 @@ def index() -> Response:
 @audience.staff()
 def clients() -> Response:
     """Vendors under the name that others use for them."""
-    asked: dict[str, Any] = request.args.to_dict()
-    return responder.go(url_for("admin_vendors.index", **asked))
+    asked = urlencode(list(request.args.items(multi=True)))
+    return responder.go(f"{url_for('admin_vendors.index')}{'?' if asked else ''}{asked}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,255 @@
+"""The matrix: every route × everybody who might knock, and only what is declared opens.
+
+A route that declares no audience, or that has no request here, fails.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from portal.identity.models import Membership
+from portal.identity.rules import Role, StaffKind
+from portal.kit import clock, tenancy
+from portal.kit.unit_of_work import unit_of_work
+from portal.subscriptions.history import lock
+from portal.subscriptions.rules import Status
+from portal.web.kit import audience
+from portal.web.kit.audience import Audience, Needs, Side
+from tests.support import people
+
+MISSING_ID = 987654
+
+
+@dataclass(frozen=True)
+class Knock:
+    """How a route is asked for; ``{code}`` and ``{vendor_id}`` are the vendor's whose page it is."""
+
+    path: str
+    form: dict[str, Any] = field(default_factory=dict)
+
+
+VENDOR = "/vendor/{code}"
+ADMIN = "/admin/vendors/{vendor_id}"
+KNOCKS: dict[str, Knock] = {
+    "public_home.index": Knock("/"),
+    "public_home.pricing": Knock("/pricing"),
+    "public_brand.css": Knock("/brand.css"),
+    "public_sign_up.form": Knock("/sign-up?tier=professional"),
+    "public_sign_in.form": Knock("/sign-in"),
+    "public_sign_in.leave": Knock("/sign-out"),
+    "public_verify.waiting": Knock("/verify"),
+    "public_verify.resend": Knock("/verify"),
+    "public_verify.confirm": Knock("/verify/not-a-token"),
+    "public_verify.change_email": Knock("/verify/email/not-a-token"),
+    "public_password.forgotten": Knock("/password/forgotten"),
+    "public_password.reset": Knock("/password/reset/not-a-token"),
+    "public_preferences.save": Knock("/preferences"),
+    "public_preferences.choose_vendor": Knock("/vendors/{code}/choose"),
+    "public_mailbox.index": Knock("/mailbox"),
+    "public_mailbox.show": Knock(f"/mailbox/{MISSING_ID}"),
+    "public_mailbox.html": Knock(f"/mailbox/{MISSING_ID}/html"),
+    "ops.healthz": Knock("/healthz"),
+    "ops.readyz": Knock("/readyz"),
+    "ops.metrics": Knock("/metrics"),
+    "api_plans.plans": Knock("/api/v1/auth/plans"),
+    "api_register.register": Knock("/api/v1/auth/register"),
+    "api_stripe_hook.receive_0": Knock("/api/v1/webhooks/stripe"),
+    "api_stripe_hook.receive_1": Knock("/api/webhooks/stripe"),
+    "profile.index": Knock("/profile"),
+    "profile.details": Knock("/profile/details"),
+    "profile.email": Knock("/profile/email"),
+    "profile.password": Knock("/profile/password"),
+    "profile.sessions": Knock("/profile/sessions"),
+    "vendor_dashboard.index": Knock("/dashboard"),
+    "vendor_billing.index": Knock(f"{VENDOR}/billing"),
+    "vendor_billing.credits": Knock(f"{VENDOR}/billing/credits"),
+    "vendor_billing.credits_card": Knock(f"{VENDOR}/billing/credits-card"),
+    "vendor_billing.invoices_card": Knock(f"{VENDOR}/billing/invoices-card"),
+    "vendor_billing.meters": Knock(f"{VENDOR}/billing/meters"),
+    "vendor_billing.plan_card": Knock(f"{VENDOR}/billing/plan-card"),
+    "vendor_checkout.start": Knock(f"{VENDOR}/billing/checkout", {"tier": "no-such-tier"}),
+    "vendor_checkout.done": Knock(f"{VENDOR}/billing/done?session_id=cs_test_somebody_elses"),
+    "vendor_plans.index": Knock(f"{VENDOR}/plans"),
+    "vendor_plans.change": Knock(f"{VENDOR}/plans/change"),
+    "vendor_plans.apply": Knock(f"{VENDOR}/plans/change", {"price": "1"}),
+    "vendor_plans.choose": Knock(f"{VENDOR}/plans/choose", {"tier": "no-such-tier"}),
+    "vendor_plans.undo": Knock(f"{VENDOR}/plans/undo", {"base_version": "1"}),
+    "admin_home.index": Knock("/admin"),
+    "admin_vendors.index": Knock("/admin/vendors"),
+    "admin_vendors.clients": Knock("/admin/clients"),
+    "admin_styleguide.index": Knock("/admin/styleguide"),
+    "admin_vendor_detail.index": Knock(ADMIN),
+    "admin_vendor_detail.card": Knock(f"{ADMIN}/card"),
+    "admin_vendor_detail.meters": Knock(f"{ADMIN}/meters"),
+    "admin_vendor_detail.history": Knock(f"{ADMIN}/history"),
+    "admin_vendor_detail.audit": Knock(f"{ADMIN}/audit"),
+    "admin_vendor_detail.undo": Knock(f"{ADMIN}/undo-change", {"base_version": "1"}),
+    "admin_tier_change.form": Knock(f"{ADMIN}/tier-change"),
+    "admin_tier_change.preview": Knock(f"{ADMIN}/tier-change/preview"),
+    "admin_tier_change.apply": Knock(f"{ADMIN}/tier-change", {"price": "1", "when": "now"}),
+    "admin_trial.form": Knock(f"{ADMIN}/trial"),
+    "admin_trial.extend": Knock(f"{ADMIN}/trial", {"days": "0", "reason": ""}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route of the URL map, with what it declares and how it is asked for."""
+
+    endpoint: str
+    method: str
+    declared: Audience
+    knock: Knock
+
+    def ask(self, client: FlaskClient, *, code: str, vendor_id: int) -> TestResponse:
+        path = self.knock.path.format(code=code, vendor_id=vendor_id)
+        if self.method == "GET":
+            return client.get(path)
+        if path.startswith("/api/"):
+            return client.post(path, json={})
+        return people.post(client, path, self.knock.form)
+
+
+@pytest.fixture
+def routes(catalog: Flask) -> list[Route]:
+    """Every route, once per method; fails on one without a request or an audience."""
+    found = []
+    for rule in catalog.url_map.iter_rules():
+        if rule.endpoint == "static":
+            continue
+        declared = audience.of(catalog.view_functions[rule.endpoint])
+        assert declared is not None, f"{rule.endpoint} declares no audience"
+        assert rule.endpoint in KNOCKS, f"{rule.endpoint} has no request in the matrix"
+        for method in sorted((rule.methods or set()) & {"GET", "POST", "PUT", "PATCH", "DELETE"}):
+            found.append(Route(rule.endpoint, method, declared, KNOCKS[rule.endpoint]))
+    return found
+
+
+def of_side(routes: list[Route], *sides: Side) -> Iterator[Route]:
+    return (route for route in routes if route.declared.side in sides)
+
+
+def test_the_matrix_names_only_routes_that_exist(catalog: Flask) -> None:
+    assert KNOCKS.keys() - {rule.endpoint for rule in catalog.url_map.iter_rules()} == set()
+
+
+def test_strangers_are_led_to_sign_in_and_back(routes: list[Route], client: FlaskClient) -> None:
+    owner = people.register()
+    for route in of_side(routes, Side.SIGNED_IN, Side.VENDOR, Side.STAFF):
+        answer = route.ask(client, code=owner.code, vendor_id=owner.vendor_id)
+        assert answer.status_code == 303, route
+        assert answer.headers["Location"].startswith("/sign-in"), route
+        if route.method == "GET":
+            assert "next=" in answer.headers["Location"], route
+
+
+def test_public_routes_never_fail_for_anybody(routes: list[Route], client: FlaskClient) -> None:
+    owner = people.register()
+    for route in of_side(routes, Side.PUBLIC):
+        answer = route.ask(client, code=owner.code, vendor_id=owner.vendor_id)
+        assert answer.status_code < 500 or route.endpoint == "ops.readyz", route
+
+
+def test_another_vendors_pages_are_not_there(routes: list[Route], client: FlaskClient) -> None:
+    """A foreign code and one that does not exist answer the same."""
+    owner = people.register()
+    people.sign_up(client, email="bob@other.example", business="Other House", name="Bob Other")
+    for route in of_side(routes, Side.VENDOR):
+        if "{code}" not in route.knock.path:
+            continue
+        foreign = route.ask(client, code=owner.code, vendor_id=owner.vendor_id)
+        missing = route.ask(client, code="no-such-vendor", vendor_id=MISSING_ID)
+        assert (foreign.status_code, missing.status_code) == (404, 404), route
+        assert without_noise(foreign) == without_noise(missing), route
+
+
+def test_vendors_never_reach_the_back_office(routes: list[Route], client: FlaskClient) -> None:
+    owner = people.sign_up(client)
+    for route in of_side(routes, Side.STAFF):
+        assert route.ask(client, code=owner.code, vendor_id=owner.vendor_id).status_code == 404, route
+
+
+def test_a_member_looks_but_does_not_buy(routes: list[Route], client: FlaskClient) -> None:
+    owner = people.register()
+    join(owner.vendor_id, people.login("carol@kilim.example").id, Role.MEMBER)
+    people.sign_in(client, "carol@kilim.example")
+    for route in of_side(routes, Side.VENDOR):
+        status = route.ask(client, code=owner.code, vendor_id=owner.vendor_id).status_code
+        if route.declared.role == Role.MEMBER:
+            assert status in (200, 303, 404), route
+        else:
+            assert status == 403, route
+
+
+@pytest.mark.parametrize("standing", [Status.SUSPENDED, Status.TRIAL_ENDED, Status.CANCELLED, Status.PENDING_PAYMENT])
+def test_a_closed_vendor_is_led_to_its_plans(routes: list[Route], client: FlaskClient, standing: Status) -> None:
+    owner = people.sign_up(client)
+    with tenancy.unscoped("a test"), unit_of_work():
+        lock(owner.vendor_id).status = standing
+    for route in of_side(routes, Side.VENDOR):
+        answer = route.ask(client, code=owner.code, vendor_id=owner.vendor_id)
+        if route.declared.needs == Needs.PRODUCT:
+            assert answer.status_code == 303, route
+            assert answer.headers["Location"] == f"/vendor/{owner.code}/plans?why={standing}"
+        else:
+            assert answer.status_code in (200, 303, 404, 409, 422), route
+
+
+def test_staff_open_what_their_kind_may(routes: list[Route], catalog: Flask) -> None:
+    owner = people.register()
+    for kind in StaffKind:
+        client = catalog.test_client()
+        people.sign_in(client, people.staff(f"{kind}@portal.example", kind).email)
+        for route in of_side(routes, Side.STAFF):
+            status = route.ask(client, code=owner.code, vendor_id=owner.vendor_id).status_code
+            allowed = kind in route.declared.staff
+            assert (status != 403) == allowed, (kind, route, status)
+            assert status < 500, (kind, route)
+
+
+def test_a_missing_vendor_is_not_found_for_staff_either(routes: list[Route], client: FlaskClient) -> None:
+    people.sign_in(client, people.staff().email)
+    for route in of_side(routes, Side.STAFF):
+        if "{vendor_id}" in route.knock.path:
+            assert route.ask(client, code="x", vendor_id=MISSING_ID).status_code == 404, route
+
+
+def test_a_blocked_person_is_out_at_the_next_request(client: FlaskClient) -> None:
+    from portal.identity.models import User
+    from portal.kit.db import db
+
+    owner = people.sign_up(client)
+    assert client.get("/profile").status_code == 200
+    with unit_of_work():
+        db.session.get_one(User, owner.user_id).blocked_at = clock.business()
+    assert client.get("/profile").status_code == 303
+
+
+def test_forms_take_only_the_fields_they_name(client: FlaskClient) -> None:
+    """Sending columns that no form has changes nothing of them."""
+    from portal.identity.models import User
+    from portal.kit.db import db
+
+    owner = people.sign_up(client)
+    extra = {"id": "1", "email": "evil@evil.example", "email_key": "evil@evil.example", "password_hash": "x",
+             "email_verified_at": "", "blocked_at": "", "role": "owner", "vendor_id": "99", "stage": "active"}  # fmt: skip
+    people.post(client, "/profile/details", {"name": "New Name", "locale": "en", "theme": "auto", **extra})
+    user = db.session.get_one(User, owner.user_id, populate_existing=True)
+    assert (user.email, user.password_hash != "x", user.email_verified_at is not None) == (owner.email, True, True)
+
+
+def join(vendor_id: int, user_id: int, role: Role) -> None:
+    with tenancy.unscoped("a test"), unit_of_work() as session:
+        session.add(Membership(vendor_id=vendor_id, user_id=user_id, role=role, created_at=clock.business()))
+
+
+def without_noise(answer: TestResponse) -> str:
+    """The page without what differs from one answer to the next: tokens and ids of the request."""
+    text = re.sub(r'content="[^"]*"|value="[^"]*"|action="[^"]*"', "", answer.get_data(as_text=True))
+    return re.sub(r"[0-9a-f]{16}|\d{4}-\d\d-\d\dT[\d:.+]+", "", text)

@@ -41,10 +41,16 @@ class VendorHead:
     blocked: bool
 
 
-def head(vendor_id: int) -> VendorHead:
-    """The vendor with its owner; NotFound for an id that nobody has, however large."""
+def sound_id(vendor_id: int) -> int:
+    """The id, when the database can hold it; NotFound for a larger one, which an address may well carry."""
     if vendor_id > _LARGEST_ID:
         raise NotFound
+    return vendor_id
+
+
+def head(vendor_id: int) -> VendorHead:
+    """The vendor with its owner; NotFound for an id that nobody has, however large."""
+    sound_id(vendor_id)
     row = db.session.execute(
         select(
             Vendor.id, Vendor.code, Vendor.name, Vendor.stage, User.name.label("owner"), User.email, Vendor.locale,

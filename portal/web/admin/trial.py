@@ -4,7 +4,7 @@ from flask import Blueprint, Response, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms import HiddenField, IntegerField, TextAreaField
-from wtforms.validators import InputRequired, Length, NumberRange, Regexp
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Regexp
 
 from portal.identity.rules import StaffKind
 from portal.kit.errors import Conflict, Invalid
@@ -33,7 +33,7 @@ class ExtendTrialForm(Form):
     reason = TextAreaField(
         _l("Reason"),
         validators=[
-            InputRequired(_l("Say why, so that colleagues understand it later.")),
+            DataRequired(_l("Say why, so that colleagues understand it later.")),
             Length(max=500, message=_l("Use at most 500 characters.")),
         ],
     )

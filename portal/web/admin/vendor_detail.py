@@ -1,5 +1,6 @@
 """One vendor (ADM-2): its card, meters, history and audit log. Each part is a region that re-fetches itself."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
@@ -27,6 +28,9 @@ TEMPLATE = "admin/vendor_detail/page.html"
 MAY_CHANGE = frozenset({StaffKind.ADMIN, StaffKind.FINANCE})
 INVOICES = 6
 
+#: What a region's template needs, from the vendor's id and its subscription.
+Context = Callable[[int, Overview | None], dict[str, Any]]
+
 
 @blueprint.get("/admin/vendors/<int:vendor_id>")
 @audience.staff()
@@ -45,14 +49,14 @@ def index(vendor_id: int) -> Response:
 @audience.staff()
 def card(vendor_id: int) -> Response:
     """The subscription card alone."""
-    return _part(vendor_id, "card", _card(vendor_id, queries.overview(vendor_id)))
+    return _part(vendor_id, "card", _card)
 
 
 @blueprint.get("/admin/vendors/<int:vendor_id>/meters")
 @audience.staff()
 def meters(vendor_id: int) -> Response:
     """The usage meters alone."""
-    return _part(vendor_id, "meters", _meters(vendor_id, queries.overview(vendor_id)))
+    return _part(vendor_id, "meters", _meters)
 
 
 @blueprint.get("/admin/vendors/<int:vendor_id>/history")
@@ -60,7 +64,7 @@ def meters(vendor_id: int) -> Response:
 def history(vendor_id: int) -> Response:
     """A page of the event log: the first as the whole region, later ones to be added under it."""
     block = "more_history" if request.args.get("page") else "history"
-    return _part(vendor_id, block, _history(vendor_id))
+    return _part(vendor_id, block, lambda vendor_id, _overview: _history(vendor_id), needs_overview=False)
 
 
 @blueprint.get("/admin/vendors/<int:vendor_id>/audit")
@@ -95,13 +99,27 @@ def undo(vendor_id: int) -> Response:
     return responder.done(here, _("The planned change is taken back."), "subscription-changed", "history-changed")
 
 
-def _part(vendor_id: int, block: str, context: dict[str, Any]) -> Response:
-    """One region; somebody who opens its address as a page is led to the whole."""
+def _part(
+    vendor_id: int,
+    block: str,
+    context: Callable[[int, Overview | None], dict[str, Any]],
+    *,
+    needs_overview: bool = True,
+) -> Response:
+    """One region; somebody who opens its address as a page is led to the whole.
+
+    Whether the vendor exists at all is asked only where nothing was found, so that a region stays at two reads.
+    """
+    vendor_detail.sound_id(vendor_id)
     if not responder.is_partial():
         vendor_detail.head(vendor_id)
         page: dict[str, Any] = {"page": request.args["page"]} if request.args.get("page") else {}
         return responder.go(url_for("admin_vendor_detail.index", vendor_id=vendor_id, **page))
-    return responder.respond(TEMPLATE, block, **context)
+    overview = queries.overview(vendor_id) if needs_overview else None
+    found = context(vendor_id, overview)
+    if overview is None and not found.get("events"):
+        vendor_detail.head(vendor_id)
+    return responder.respond(TEMPLATE, block, **found)
 
 
 def _card(vendor_id: int, overview: Overview | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ ROOMS_WITH_JOBS = ("notifications", "identity", "credits", "subscriptions", "acc
 
 #: Named events, and the tasks that each wakes. Rooms that emit do not know who listens.
 EVENTS: dict[str, tuple[str, ...]] = {
-    "subscription.changed": (),
+    "user.email_changed": ("accounts.tell_stripe_address",),
 }
 
 csrf = CSRFProtect()

@@ -8,3 +8,9 @@ from portal.kit import tasks
 def make_stripe_customer(for_vendor: int) -> None:
     """Make the vendor's Stripe customer."""
     flows.ensure_customer(for_vendor)
+
+
+@tasks.task("accounts.tell_stripe_address", kind="flow")
+def tell_stripe_address(user_id: int) -> None:
+    """An owner has another address: invoices and receipts of Stripe's must go there too."""
+    flows.tell_address(user_id)

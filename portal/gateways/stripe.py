@@ -124,6 +124,10 @@ class StripeGateway:
         """Create a customer."""
         return self._call(lambda: self._v1.customers.create(params, {"idempotency_key": key}))
 
+    def customer_update(self, customer_id: str, params: Params) -> Document:
+        """Change a customer's name or address; the same again changes nothing, so it needs no key of ours."""
+        return self._call(lambda: self._v1.customers.update(customer_id, params))
+
     def payment_method(self, payment_method_id: str) -> Document:
         """A payment method with its card's brand, last four digits and fingerprint."""
         return self._call(lambda: self._v1.payment_methods.retrieve(payment_method_id))

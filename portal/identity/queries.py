@@ -93,3 +93,13 @@ def open_sessions(user_id: int) -> int:
         )
         or 0
     )
+
+
+def owned_by(user_id: int) -> list[int]:
+    """The vendors that a person owns."""
+    with tenancy.unscoped("a person's own vendors"):
+        return list(
+            db.session.scalars(
+                select(Membership.vendor_id).where(Membership.user_id == user_id, Membership.role == Role.OWNER)
+            )
+        )

@@ -11,7 +11,7 @@ from portal.identity import links, mails
 from portal.identity.links import LinkRefused, Opened
 from portal.identity.models import Membership, RefreshToken, StaffRole, User, UserSession, Vendor
 from portal.identity.rules import SESSION_LIFETIME, Role, StaffKind, code_candidate, email_key, slug
-from portal.kit import clock
+from portal.kit import clock, outbox
 from portal.kit.actor import Actor
 from portal.kit.actor import user as as_actor
 from portal.kit.db import db, insert_once
@@ -126,6 +126,7 @@ def change_email(opened: Opened, *, keep: int | None, now: datetime) -> User:
     end_sessions(user.id, keep=keep)
     audit.record(as_actor(user.id, user.name), "user.email_changed", vendor_id=None, data=data, now=now)
     mails.email_changed(user, data["before"], now=now)
+    outbox.emit("user.email_changed", dedupe_key=f"{user.id}:{now.isoformat()}", user_id=user.id)
     return user
 
 

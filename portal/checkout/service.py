@@ -12,7 +12,7 @@ from portal.catalog.rules import Price, Tier
 from portal.checkout.models import Order, OrderItem, Purchase
 from portal.checkout.rules import OrderState, Paid, free_until, mismatch
 from portal.identity import queries as identity
-from portal.kit import outbox
+from portal.kit import outbox, tenancy
 from portal.kit.actor import STRIPE, Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid, NotFound
@@ -219,7 +219,8 @@ def _check_card(subscription: VendorSubscription, remote: Remote, now: datetime)
     others = select(Trial.id).where(
         Trial.card_fingerprint == remote.card.fingerprint, Trial.vendor_id != subscription.vendor_id
     )
-    used_before = db.session.scalar(others) is not None
+    with tenancy.unscoped("one trial per card, whichever vendor had it"):
+        used_before = db.session.scalar(others) is not None
     own = db.session.scalar(select(Trial).where(Trial.vendor_id == subscription.vendor_id))
     if own is not None and own.card_fingerprint is None:
         own.card_fingerprint = remote.card.fingerprint

@@ -11,6 +11,7 @@ from portal.catalog.rules import Cycle, Price, Tier
 from portal.credits import service as credits
 from portal.credits.rules import EntryKind, LotKind
 from portal.entitlements import service as entitlements
+from portal.kit import tenancy
 from portal.kit.actor import SYSTEM, Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid
@@ -78,7 +79,8 @@ def ends_iso(subscription: VendorSubscription) -> str | None:
 
 
 def _had_trial(email_key: str) -> bool:
-    return bool(db.session.scalar(select(Trial.id).where(Trial.email_hash == person_hash(email_key))))
+    with tenancy.unscoped("one trial per person, whichever vendor had it"):
+        return bool(db.session.scalar(select(Trial.id).where(Trial.email_hash == person_hash(email_key))))
 
 
 def _open_trial(subscription: VendorSubscription, tier: Tier, person: str, actor: Actor, now: datetime) -> None:

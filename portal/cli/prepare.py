@@ -87,6 +87,8 @@ def push_catalog() -> int:
 
 def _wants_demo() -> bool:
     config = current_app.extensions["portal_config"]
+    if not config.demo and demo_load.under_way():
+        click.echo("The demo was interrupted and time stands in its past: DEMO=1 goes on with it, a reset begins anew.")
     if not config.demo or demo_load.is_loaded():
         return False
     if reason := demo_load.impossible():

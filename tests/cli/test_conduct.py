@@ -90,6 +90,7 @@ def test_to_next_charge_stops_right_after_it(street: Street, travel: Travel, run
     assert found is not None
     # Trial end (day 14) and an hour of draft.
     assert abs(found - (begun + 14 * DAY + timedelta(hours=1))) < timedelta(minutes=1)
+    assert conduct.next_charge() == found
     assert conduct.next_charge("nobody") is None
     assert "No charge is to come for nobody." in run(conduct.conduct, "--to-next-charge", "nobody")[1]
 

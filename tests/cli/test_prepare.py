@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from portal.kit import clock
 from portal.kit.unit_of_work import unit_of_work
 from tests.cli.conftest import Run
 from tests.support.servers import Sandbox
+from tests.support.travel import Travel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +51,13 @@ def test_a_demo_that_cannot_be_is_left_out_with_the_reason(
     assert "No demo: its history begins in the past" in said
     monkeypatch.setattr(config, "sandbox_url", "")
     assert "No demo: its vendors pay at the Stripe sandbox" in run(prepare.prepare)[1]
+
+
+def test_an_interrupted_demo_is_told_when_nobody_wants_it_any_more(
+    app: Flask, sandbox: Sandbox, run: Run, travel: Travel
+) -> None:
+    travel.to(clock.wall() - timedelta(days=30))
+    assert "DEMO=1 goes on with it" in run(prepare.prepare)[1]
 
 
 def test_a_stripe_that_does_not_answer_is_named(app: Flask, run: Run, sandbox_server: Sandbox) -> None:

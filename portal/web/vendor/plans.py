@@ -9,6 +9,7 @@ from portal.catalog.rules import Cycle, Price, Tier
 from portal.identity.rules import Role
 from portal.kit import clock
 from portal.kit.errors import Conflict, Invalid, NotFound
+from portal.kit.text import N_
 from portal.subscriptions import flows
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.rules import Provider, Status, When
@@ -51,6 +52,8 @@ def choose(code: str) -> Response:
     if vendor.standing is None:
         return _begin(vendor, found, tier)
     held = subscriptions.held(vendor.id)
+    if "base_version" not in request.form and held.price_id == found.id and held.status == Status.TRIAL:
+        return responder.go(url_for("vendor_dashboard.index"))  # the second click on "Start"
     if held.provider == Provider.NONE and held.status == Status.TRIAL:
         return _switch(vendor, found, tier)
     if held.status in (Status.TRIAL_ENDED, Status.CANCELLED):
@@ -81,7 +84,7 @@ def _begin(vendor: VendorAtDoor, found: Price, tier: Tier) -> Response:
 def _switch(vendor: VendorAtDoor, found: Price, tier: Tier) -> Response:
     version = request.form.get("base_version", type=int)
     if version is None:
-        raise Invalid
+        raise Invalid(fields={"base_version": N_("Load the page again.")})
     flows.change_tier(vendor.id, found.id, When.NOW, actor=signed_in.actor(), base_version=version)
     message = _("You are trying %(tier)s now. Nothing was charged.", tier=tier.name)
     flash(message, "success")
@@ -109,7 +112,7 @@ def undo(code: str) -> Response:
     vendor = signed_in.vendor()
     version = request.form.get("base_version", type=int)
     if version is None:
-        raise Invalid
+        raise Invalid(fields={"base_version": N_("Load the page again.")})
     flows.undo_change(vendor.id, actor=signed_in.actor(), base_version=version)
     message = _("The planned change was taken back. Your plan stays as it is.")
     return responder.done(url_for("vendor_billing.index", code=vendor.code), message, "subscription-changed")

@@ -1,0 +1,234 @@
+"""Changing a paid plan: previewed to the cent, confirmed once, refused when it is not what was shown (SUB-4, SUB-5)."""
+
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from portal.billing.models import Invoice
+from portal.catalog.rules import Cycle, Metric
+from portal.kit.db import db
+from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.models import TierChange
+from portal.subscriptions.rules import Status
+from tests.support.people import Someone, post, text_of
+from tests.support.servers import Sandbox
+from tests.support.stories import lives_on, settle
+from tests.support.travel import Travel
+from tests.web.test_vendor_billing import stands, uses
+from tests.web.test_vendor_checkout import PARTIAL, owner, pays_through, price_id, stripe_is_away
+
+__all__ = ["stripe_is_away"]
+pytestmark = pytest.mark.usefixtures("unscoped")
+
+
+@pytest.fixture
+def paying(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> Someone:
+    """Professional, paid since 29 January; it is 5 February, noon, and the period ends on 28 February."""
+    who = owner(client)
+    client.get(pays_through(client, who))
+    settle(sandbox, client)
+    lives_on(sandbox, client, travel, days=21)
+    return who
+
+
+def shows(client: FlaskClient, who: Someone, tier: str, cycle: Cycle = Cycle.MONTHLY, **query: Any) -> TestResponse:
+    where = f"/vendor/{who.code}/plans/change"
+    return client.get(where, query_string={"price": price_id(tier, cycle), **query}, headers=PARTIAL)
+
+
+def fields(page: TestResponse) -> dict[str, str]:
+    """The hidden fields of the confirmation, as a browser would send them."""
+    html = page.get_data(as_text=True)
+    return dict(re.findall(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)"', html))
+
+
+def confirms(client: FlaskClient, who: Someone, page: TestResponse, **other: Any) -> TestResponse:
+    sent = {**fields(page), **other}
+    sent.pop("csrf_token", None)
+    return post(client, f"/vendor/{who.code}/plans/change", sent)
+
+
+def tier_of(who: Someone) -> str:
+    found = subscriptions.overview(who.vendor_id)
+    assert found is not None
+    return found.tier_code
+
+
+def test_the_modal_offers_the_tiers_and_works_as_a_page(client: FlaskClient, paying: Someone) -> None:
+    where = f"/vendor/{paying.code}/plans/change"
+    fragment, page = client.get(where, headers=PARTIAL), client.get(where)
+    assert "<html" not in fragment.get_data(as_text=True) and "<html" in page.get_data(as_text=True)
+    for answer in (fragment, page):
+        assert "Switch on 28 Feb 2027" in text_of(answer) and "Upgrade today" in text_of(answer)
+
+
+def test_an_upgrade_charges_what_was_shown(client: FlaskClient, paying: Someone, sandbox: Sandbox) -> None:
+    page = shows(client, paying, "business")
+    due = int(fields(page)["due_minor"])
+    # 29 January to 28 February, noon to noon: 30 days, of which 23 are left (and nothing but seconds less).
+    # Credit 9900 × 23/30 = 7590, charge 19900 × 23/30 = 15256.67: due 7666 or 7667, a cent less a few minutes on.
+    assert abs(due - 7667) <= 2
+    assert f"Pay €{due / 100:.2f} and upgrade" in text_of(page)
+    assert "From 28 February 2027, per month €199.00" in text_of(page)
+    assert "Orders: 2,000 a month instead of 500" in text_of(page)
+    answer = confirms(client, paying, page)
+    assert answer.status_code == 303, text_of(answer)
+    settle(sandbox, client)
+    assert tier_of(paying) == "business"
+    charged = db.session.scalars(select(Invoice).where(Invoice.reason == "subscription_update")).one()
+    assert (charged.status, charged.total_minor) == ("paid", due)
+    assert "You are on Business now." in text_of(client.get(str(answer.location)))
+
+
+def test_in_the_modal_success_closes_it_and_wakes_the_regions(client: FlaskClient, paying: Someone) -> None:
+    sent = fields(shows(client, paying, "business"))
+    where = f"/vendor/{paying.code}/plans/change"
+    answer = client.post(where, data=sent, headers=PARTIAL)
+    assert answer.status_code == 200
+    for happened in ("modal:close", "subscription-changed", "credits-changed", "You are on Business now."):
+        assert happened in answer.headers["HX-Trigger"]
+
+
+def test_an_amount_that_was_not_shown_is_not_charged(client: FlaskClient, paying: Someone, sandbox: Sandbox) -> None:
+    page = shows(client, paying, "business")
+    answer = confirms(client, paying, page, due_minor="1")
+    assert answer.status_code == 409
+    assert "The amount has changed since you looked" in text_of(answer)
+    assert "Pay €76.6" in text_of(answer), "the new figure stands on the button"
+    assert tier_of(paying) == "professional"
+    assert db.session.scalars(select(TierChange.id)).all() == []
+
+
+def test_what_was_left_open_over_night_is_asked_again(
+    client: FlaskClient, paying: Someone, sandbox: Sandbox, travel: Travel
+) -> None:
+    page = shows(client, paying, "business")
+    travel.on(days=1)
+    answer = confirms(client, paying, page)
+    # A day later 22 of 30 days are left: 19900 × 22/30 − 9900 × 22/30 = 14593 − 7260 = 7333.
+    assert answer.status_code == 409 and "it is €73.33 now" in text_of(answer)
+    again = confirms(client, paying, answer)
+    assert again.status_code == 303
+    assert tier_of(paying) == "business"
+
+
+def test_a_downgrade_waits_shows_the_losses_and_can_be_undone(
+    client: FlaskClient, paying: Someone, sandbox: Sandbox, travel: Travel
+) -> None:
+    uses(paying, Metric.TEAM_MEMBERS, 3)
+    page = shows(client, paying, "essential", when="now")
+    assert fields(page)["when"] == "next", "for vendors a step down always waits"
+    assert "Due today €0.00 From 28 February 2027, per month €49.00" in text_of(page)
+    assert "Team members: 3 in use, 1 allowed" in text_of(page) and "Nothing is deleted" in text_of(page)
+    done = confirms(client, paying, page)
+    assert "Your plan changes to Essential on 28 February 2027." in text_of(client.get(str(done.location)))
+    billing = text_of(client.get(f"/vendor/{paying.code}/billing"))
+    assert "Changes to Essential on 28 February 2027" in billing and "Asked for by Alice Owner." in billing
+    assert "Next charge: €49.00 on 28 February 2027" in billing
+    assert "Planned for 28 Feb 2027" in text_of(client.get(f"/vendor/{paying.code}/plans"))
+    version = subscriptions.held(paying.vendor_id).version
+    undone = post(client, f"/vendor/{paying.code}/plans/undo", {"base_version": version})
+    assert undone.status_code == 303
+    lives_on(sandbox, client, travel, days=24)
+    assert tier_of(paying) == "professional"
+
+
+def test_a_planned_downgrade_happens_on_its_day(
+    client: FlaskClient, paying: Someone, sandbox: Sandbox, travel: Travel
+) -> None:
+    confirms(client, paying, shows(client, paying, "essential"))
+    assert tier_of(paying) == "professional"
+    lives_on(sandbox, client, travel, days=24)
+    assert tier_of(paying) == "essential"
+
+
+def test_a_downgrade_cannot_be_forced_to_happen_now(client: FlaskClient, paying: Someone) -> None:
+    answer = confirms(client, paying, shows(client, paying, "essential"), when="now")
+    assert answer.status_code == 422 and "always begins at the end of the period" in text_of(answer)
+    assert db.session.scalars(select(TierChange.id)).all() == []
+
+
+def test_yearly_to_monthly_waits_and_monthly_to_yearly_need_not(client: FlaskClient, paying: Someone) -> None:
+    yearly = shows(client, paying, "professional", Cycle.YEARLY)
+    assert fields(yearly)["when"] == "now"
+    assert confirms(client, paying, yearly).status_code == 303
+    assert fields(shows(client, paying, "professional", Cycle.MONTHLY, when="now"))["when"] == "next"
+
+
+def test_an_upgrade_may_wait_for_the_next_cycle(client: FlaskClient, paying: Someone) -> None:
+    page = shows(client, paying, "business", when="next")
+    assert "Due today €0.00" in text_of(page) and "Switch on 28 February 2027" in text_of(page)
+    assert confirms(client, paying, page).status_code == 303
+    assert tier_of(paying) == "professional"
+
+
+def test_of_two_people_the_second_is_told(client: FlaskClient, paying: Someone, sandbox: Sandbox) -> None:
+    first, second = shows(client, paying, "essential"), shows(client, paying, "business", when="next")
+    assert confirms(client, paying, first).status_code == 303
+    answer = confirms(client, paying, second)
+    assert answer.status_code == 409 and "Your plan was changed meanwhile" in text_of(answer)
+    waiting = db.session.scalars(select(TierChange.to_price_id).where(TierChange.state == "scheduled")).all()
+    assert waiting == [price_id("essential")]
+
+
+def test_the_same_confirmation_sent_twice_charges_once(client: FlaskClient, paying: Someone, sandbox: Sandbox) -> None:
+    page = shows(client, paying, "business")
+    assert confirms(client, paying, page).status_code == 303
+    assert confirms(client, paying, page).status_code == 404, "it is the plan that is held now"
+    settle(sandbox, client)
+    assert len(db.session.scalars(select(Invoice.id).where(Invoice.reason == "subscription_update")).all()) == 1
+
+
+def test_without_stripe_there_is_no_figure_and_nothing_to_confirm(
+    client: FlaskClient, paying: Someone, request: pytest.FixtureRequest
+) -> None:
+    sent = fields(shows(client, paying, "business"))
+    request.getfixturevalue("stripe_is_away")
+    page = shows(client, paying, "business")
+    assert page.status_code == 200 and "the amount is not known" in text_of(page) and "Try again" in text_of(page)
+    assert "due_minor" not in fields(page)
+    answer = client.post(f"/vendor/{paying.code}/plans/change", data=sent)
+    assert answer.status_code == 503 and "Nothing was changed" in text_of(answer)
+    assert db.session.scalars(select(TierChange.id)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({}, 422),
+        ({"price": "x"}, 422),
+        ({"when": "yesterday"}, 422),
+        ({"base_version": ""}, 422),
+        ({"price": "999999"}, 404),
+        ({"price": str(2**80)}, 404),
+    ],
+)
+def test_what_does_not_fit_is_refused(client: FlaskClient, paying: Someone, sent: dict[str, str], status: int) -> None:
+    good = fields(shows(client, paying, "business", when="next"))
+    data = {**good, **sent} if sent else {"csrf_token": good["csrf_token"]}
+    answer = client.post(f"/vendor/{paying.code}/plans/change", data=data)
+    assert answer.status_code == status
+    assert db.session.scalars(select(TierChange.id)).all() == []
+
+
+@pytest.mark.parametrize("status", [Status.PAST_DUE, Status.SUSPENDED])
+def test_while_an_invoice_is_unpaid_the_way_leads_to_billing(
+    client: FlaskClient, paying: Someone, status: Status
+) -> None:
+    stands(paying, status)
+    answer = shows(client, paying, "business")
+    assert answer.status_code == 409 and "An invoice is unpaid" in text_of(answer) and "To billing" in text_of(answer)
+
+
+def test_a_change_that_is_under_way_is_not_overtaken(client: FlaskClient, paying: Someone) -> None:
+    confirms(client, paying, shows(client, paying, "essential"))
+    from portal.kit.unit_of_work import unit_of_work
+
+    with unit_of_work() as session:
+        session.scalars(select(TierChange)).one().state = "requested"
+    assert shows(client, paying, "business").status_code == 409
+    assert "We are waiting for Stripe" in text_of(client.get(f"/vendor/{paying.code}/billing"))

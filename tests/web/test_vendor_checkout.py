@@ -1,6 +1,7 @@
 """Leaving to pay and coming back: the page tells what is true, and nothing happens twice (SUB-3)."""
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -33,7 +34,7 @@ DECLINED = "4000000000000002"
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
-def owner(client: FlaskClient, **about: str) -> Someone:
+def owner(client: FlaskClient, **about: Any) -> Someone:
     """A vendor in its trial whose owner is signed in, with Stripe knowing the catalog and the customer."""
     push_catalog()
     person = people.sign_up(client, **about)

@@ -1,0 +1,1 @@
+"""``make bench``: the portal, its floors and its peer measured side by side in one run."""

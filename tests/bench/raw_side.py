@@ -1,0 +1,90 @@
+"""The floor's own process, and the statements it repeats: those that the product was seen to execute."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+from flask import Flask
+from psycopg.types.json import Jsonb
+from sqlalchemy import event as sqlalchemy_event
+
+from portal.kit import clock
+from portal.kit.db import db
+from portal.kit.unit_of_work import unit_of_work
+from portal.stripe_events import service as inbox
+from tests.bench.ground import Ground
+from tests.bench.processes import ROOT, clean_environment
+
+SAMPLE = "evt_bench_sample"
+
+
+class _Enough(Exception):
+    """Seen what was to be seen: undo it."""
+
+
+def capture(app: Flask, template: dict[str, Any]) -> dict[str, Any]:
+    """The statements with which the inbox stores one event, with their parameters. Nothing is left of the event."""
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        seen.append((statement, {name: _plain(value) for name, value in parameters.items()}))
+
+    with app.app_context():
+        sqlalchemy_event.listen(db.engine, "before_cursor_execute", note)
+        with suppress(_Enough), unit_of_work():
+            inbox.receive({**template, "id": SAMPLE}, now=clock.business())
+            raise _Enough
+        sqlalchemy_event.remove(db.engine, "before_cursor_execute", note)
+        db.session.remove()
+        db.engine.dispose()
+    return {"sample": SAMPLE, "statements": seen}
+
+
+def _plain(value: Any) -> Any:
+    """What psycopg would send: JSON as its text, times as theirs."""
+    if isinstance(value, Jsonb):
+        return json.dumps(value.obj)
+    return value if value is None or isinstance(value, int | str) else str(value)
+
+
+class RawProcess:
+    """Told how many events to store; measured only while it stores them."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self.pid = child.pid
+        self._in: IO[str] = child.stdin  # type: ignore[assignment]
+        self._out: IO[str] = child.stdout  # type: ignore[assignment]
+
+    def prepare(self, count: int, prefix: str) -> None:
+        """Make the parameters. Raises RuntimeError when the process has died."""
+        self._say(f"{count} {prefix}")
+        if self._out.readline().strip() != "ready":
+            raise RuntimeError("the raw process died; its error stands above")
+
+    def perform(self) -> float:
+        """Store them; seconds of the wall clock."""
+        self._say("go")
+        return float(self._out.readline())
+
+    def _say(self, line: str) -> None:
+        self._in.write(line + "\n")
+        self._in.flush()
+
+
+@contextmanager
+def running(ground: Ground, database: str, captured: dict[str, Any]) -> Iterator[RawProcess]:
+    """The process, on a database with the product's schema."""
+    file = ground.folder / "statements.json"
+    file.write_text(json.dumps(captured))
+    command = [sys.executable, "-m", "tests.bench.raw_statement", ground.url(database), str(file)]
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=clean_environment()
+    )
+    try:
+        yield RawProcess(child)
+    finally:
+        child.terminate()
+        child.wait(timeout=15)

@@ -300,7 +300,7 @@ def test_vendors_own_people_and_strangers_find_nothing(client):
 
 @pytest.mark.parametrize("vendor_id", [0, 999_999, 2**63, 10**40])
 def test_a_vendor_that_is_not_there(admin, vendor_id):
-    for path in ("tier-change", "tier-change/preview", "trial", "card", "meters", "history", "audit"):
+    for path in ("tier-change", "tier-change/preview", "trial", "card", "meters", "money", "history", "audit"):
         assert admin.get(f"/admin/vendors/{vendor_id}/{path}").status_code in (303, 404)
         if path != "tier-change/preview":
             assert admin.get(f"/admin/vendors/{vendor_id}/{path}", headers=PARTIAL).status_code == 404

@@ -78,6 +78,7 @@ def test_each_region_fetches_itself_when_the_subscription_changes(client, admin)
     for region, part, events in (
         ("vendor-card", "card", "subscription-changed from:body"),
         ("vendor-meters", "meters", "subscription-changed from:body, usage-changed from:body"),
+        ("vendor-money", "money", "subscription-changed from:body, credits-changed from:body"),
         ("vendor-history", "history", "history-changed from:body"),
     ):
         opening = f'<div id="{region}" hx-get="{base}/{part}" hx-trigger="{events}" hx-swap="outerHTML">'
@@ -172,7 +173,7 @@ def test_the_cost_does_not_grow_with_the_history(client, admin, number):
     # One for who is at the door; vendor, subscription, add-ons, meters, history, its names and invoices.
     assert queries_of(admin, base) == 8
     # A fragment: one for who is at the door and two of its own.
-    for part in ("card", "meters", "history"):
+    for part in ("card", "meters", "money", "history"):
         assert queries_of(admin, f"{base}/{part}", headers=PARTIAL) == 3
 
 

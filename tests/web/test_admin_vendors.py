@@ -87,6 +87,9 @@ def test_typing_fetches_the_results_alone(client, admin):
     body = answer.get_data(as_text=True)
     assert body.strip().startswith('<div id="vendor-results"') and "<form" not in body
     assert "HX-Request-Type" in answer.headers["Vary"]
+    # The address bar shows what is chosen and no empty fields.
+    typed = admin.get("/admin/vendors?q=o&tier=&stage=&standing=trial&sort=-since", headers=PARTIAL)
+    assert typed.headers["HX-Replace-Url"] == "/admin/vendors?q=o&standing=trial"
     assert listed(answer) == ["Oak &amp; Iron"]
 
 

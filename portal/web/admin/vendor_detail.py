@@ -38,11 +38,9 @@ def index(vendor_id: int) -> Response:
     """Everything about a vendor at a glance."""
     head = vendor_detail.head(vendor_id)
     overview = queries.overview(vendor_id)
-    context = {**_card(vendor_id, overview), **_meters(vendor_id, overview), **_history(vendor_id)}
-    return responder.respond(
-        TEMPLATE, head=head, invoices=billing.latest(vendor_id, INVOICES), tab_items=tab_items(vendor_id, "index"),
-        **context,
-    )  # fmt: skip
+    parts = _card(vendor_id, overview), _meters(vendor_id, overview), _money(vendor_id, overview)
+    context = {key: value for part in (*parts, _history(vendor_id)) for key, value in part.items()}
+    return responder.respond(TEMPLATE, head=head, tab_items=tab_items(vendor_id, "index"), **context)
 
 
 @blueprint.get("/admin/vendors/<int:vendor_id>/card")
@@ -57,6 +55,13 @@ def card(vendor_id: int) -> Response:
 def meters(vendor_id: int) -> Response:
     """The usage meters alone."""
     return _part(vendor_id, "meters", _meters)
+
+
+@blueprint.get("/admin/vendors/<int:vendor_id>/money")
+@audience.staff()
+def money(vendor_id: int) -> Response:
+    """Credits and the latest invoices: a change of the tier moves both."""
+    return _part(vendor_id, "money", _money)
 
 
 @blueprint.get("/admin/vendors/<int:vendor_id>/history")
@@ -144,6 +149,10 @@ def has_trial(overview: Overview) -> bool:
 def _meters(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
     seen = usage.meters(vendor_id, overview.period_start, clock.business()) if overview else []
     return {"vendor_id": vendor_id, "usage": seen, "words": words}
+
+
+def _money(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
+    return {"vendor_id": vendor_id, "overview": overview, "invoices": billing.latest(vendor_id, INVOICES)}
 
 
 def _history(vendor_id: int) -> dict[str, Any]:

@@ -21,17 +21,21 @@ TEMPLATE = "admin/vendors/page.html"
 @audience.staff()
 def index() -> Response:
     """The list, or only its results while somebody types."""
-    wanted = vendor_list.read(request.args)
-    return responder.respond(
+    wanted, cursor = vendor_list.read(request.args), request.args.get("page")
+    links = Links(wanted)
+    response = responder.respond(
         TEMPLATE,
         "results",
         wanted=wanted,
-        links=Links(wanted),
-        found=vendor_list.page(wanted, request.args.get("page")),
+        links=links,
+        found=vendor_list.page(wanted, cursor),
         standings=_standings(wanted),
         stages=[(str(stage), words.stage(stage)) for stage in Stage],
         tier_names=vendor_list.tier_names,
     )
+    if responder.is_partial() and cursor is None:
+        response.headers["HX-Replace-Url"] = links.to()  # without the empty fields that a form sends
+    return response
 
 
 @blueprint.get("/admin/clients")

@@ -29,10 +29,10 @@ def handle(stripe_event_id: str) -> None:
     payload = db.session.scalar(select(WebhookEvent.payload).where(WebhookEvent.stripe_event_id == stripe_event_id))
     if payload is None:
         raise NotFound
-    kind, subject = str(payload.get("type", "")), (payload.get("data") or {}).get("object") or {}
+    kind, subject = str(payload.get("type", "")), part(payload, "data", "object")
     end_reading()
     try:
-        state, vendor_id, why = _route(kind)(subject)
+        state, vendor_id, why = _outcome(kind, subject)
     except Exception as error:
         with unit_of_work():
             service.settle(
@@ -41,6 +41,23 @@ def handle(stripe_event_id: str) -> None:
         raise
     with unit_of_work():
         service.settle(stripe_event_id, state, now=clock.business(), vendor_id=vendor_id, error=why)
+
+
+def _outcome(kind: str, subject: Document) -> Outcome:
+    try:
+        return _route(kind)(subject)
+    except NotFound as error:
+        if error.code != "stripe_missing":
+            raise
+        return "ignored", None, "not known to Stripe"
+
+
+def part(document: Document, *names: str) -> Document:
+    """What lies under these names, or nothing: an event's shape is a hint too."""
+    found: Any = document
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _route(kind: str) -> Callable[[Document], Outcome]:
@@ -67,23 +84,24 @@ def _session(subject: Document) -> Outcome:
 
 
 def _order_named(reference: Any) -> orders.OrderView | None:
-    return orders.order(int(reference)) if isinstance(reference, str) and reference.isdigit() else None
+    if not isinstance(reference, str) or not reference.isascii() or not reference.isdigit() or len(reference) > 18:
+        return None
+    return orders.order(int(reference))
 
 
 def _subscription(subject: Document) -> Outcome:
-    return follow(id_of(subject.get("id")), id_of(subject.get("customer")), subject.get("metadata"))
+    return follow(id_of(subject.get("id")), id_of(subject.get("customer")), part(subject, "metadata"))
 
 
 def _schedule(subject: Document) -> Outcome:
-    subscription_id = id_of(subject.get("subscription")) or subject.get("released_subscription")
+    subscription_id = id_of(subject.get("subscription")) or id_of(subject.get("released_subscription"))
     return follow(subscription_id, id_of(subject.get("customer")), None)
 
 
 def _invoice(subject: Document) -> Outcome:
-    details = (subject.get("parent") or {}).get("subscription_details") or {}
-    return follow(
-        id_of(details.get("subscription")), id_of(subject.get("customer")), details.get("metadata"), subject.get("id")
-    )
+    details = part(subject, "parent", "subscription_details")
+    held_by, customer_id = id_of(details.get("subscription")), id_of(subject.get("customer"))
+    return follow(held_by, customer_id, part(details, "metadata"), id_of(subject.get("id")))
 
 
 def _invoice_payment(subject: Document) -> Outcome:

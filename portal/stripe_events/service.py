@@ -15,6 +15,7 @@ def receive(event: dict[str, Any], *, now: datetime) -> bool:
 
     Two statements, no call to Stripe: the answer does not wait for anything else.
     """
+    event = storable(event)
     values = {
         "stripe_event_id": str(event["id"])[:255],
         "type": str(event.get("type", ""))[:80],
@@ -30,6 +31,17 @@ def receive(event: dict[str, Any], *, now: datetime) -> bool:
         "stripe_events.handle", dedupe_key=f"stripe-event:{values['stripe_event_id']}", event=values["stripe_event_id"]
     )
     return True
+
+
+def storable(value: Any) -> Any:
+    """The same JSON without what PostgreSQL keeps in no text: NUL, and halves of characters."""
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    return value
 
 
 def object_id(event: dict[str, Any]) -> str | None:

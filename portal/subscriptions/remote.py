@@ -58,9 +58,9 @@ def maybe_at(timestamp: int | None) -> datetime | None:
 
 
 def id_of(value: Any) -> str | None:
-    """The id of something that may be expanded."""
-    found: str | None = value["id"] if isinstance(value, dict) else value
-    return found
+    """The id of something that may be expanded; None where there is no text that could be one."""
+    found = value.get("id") if isinstance(value, dict) else value
+    return found if isinstance(found, str) and found else None
 
 
 def read_card(method: Any) -> Card | None:

@@ -161,7 +161,7 @@ def portrait(who: Somebody) -> dict[str, Any]:
         "books agree": credits.verify() == [],
         "invoices": [
             (i.reason, i.status, i.total_minor, i.paid_minor, [(n.amount_minor, n.proration) for n in i.lines])
-            for i in _rows(Invoice, who)
+            for i in sorted(_rows(Invoice, who), key=lambda i: i.issued_at)
         ],
         "payments": [(p.status, p.amount_minor, p.currency) for p in _rows(Payment, who)],
         "orders": [(o.state, o.asked_minor) for o in _rows(Order, who)],

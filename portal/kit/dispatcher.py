@@ -81,7 +81,7 @@ def forget_silent(older_than: timedelta = timedelta(hours=1)) -> None:
 
 def run(redis: Redis, stopping: Callable[[], bool]) -> None:
     """The scheduler's loop, until told to stop. Survives Redis and the database going away; several may run."""
-    beaten = 0.0
+    beaten = busy = float("-inf")
     while not stopping():
         try:
             if time.monotonic() - beaten > 10:
@@ -91,16 +91,17 @@ def run(redis: Redis, stopping: Callable[[], bool]) -> None:
             with unit_of_work():
                 periodic.insert_due()
             while dispatch(redis):
-                pass
+                busy = time.monotonic()
         except OperationalError as error:
             logger.warning("scheduler.database_away", error=str(error.orig))
         finally:
             db.session.remove()
-        _wait(redis)
+        _wait(redis, 0.1 if time.monotonic() - busy < 2 else 1)
 
 
-def _wait(redis: Redis) -> None:
+def _wait(redis: Redis, seconds: float) -> None:
+    """Until there is work. Soon while jobs are under way: nobody says when they make room below the cap."""
     try:
-        redis.brpop([WAKE], timeout=1)
+        redis.brpop([WAKE], timeout=seconds)
     except RedisError:
         time.sleep(1)

@@ -84,12 +84,19 @@ def test_an_upgrade_charges_what_was_shown(client: FlaskClient, paying: Someone,
     assert "You are on Business now." in text_of(client.get(str(answer.location)))
 
 
-def test_in_the_modal_success_closes_it_and_wakes_the_regions(client: FlaskClient, paying: Someone) -> None:
+def test_an_upgrade_in_the_modal_loads_the_whole_page_anew(client: FlaskClient, paying: Someone) -> None:
     sent = fields(shows(client, paying, "business"))
-    where = f"/vendor/{paying.code}/plans/change"
-    answer = client.post(where, data=sent, headers=PARTIAL)
+    answer = client.post(f"/vendor/{paying.code}/plans/change", data=sent, headers=PARTIAL)
+    assert answer.headers["HX-Redirect"] == f"/vendor/{paying.code}/billing"
+    page = text_of(client.get(answer.headers["HX-Redirect"]))
+    assert "You are on Business now." in page and "Email package (5 addresses)" in page
+
+
+def test_a_planned_change_in_the_modal_closes_it_and_wakes_the_regions(client: FlaskClient, paying: Someone) -> None:
+    sent = fields(shows(client, paying, "essential"))
+    answer = client.post(f"/vendor/{paying.code}/plans/change", data=sent, headers=PARTIAL)
     assert answer.status_code == 200
-    for happened in ("modal:close", "subscription-changed", "credits-changed", "You are on Business now."):
+    for happened in ("modal:close", "subscription-changed", "Your plan changes to Essential on 28 February 2027."):
         assert happened in answer.headers["HX-Trigger"]
 
 

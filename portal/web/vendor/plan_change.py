@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import Response, flash, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms import HiddenField, IntegerField
@@ -203,6 +203,9 @@ def _happened(vendor: VendorAtDoor, prospect: Prospect, state: ChangeState) -> R
     billing = url_for("vendor_billing.index", code=vendor.code)
     if state == ChangeState.AWAITING_PAYMENT:
         return responder.go(f"{billing}#pay")
+    if state == ChangeState.APPLIED:
+        flash(_("You are on %(tier)s now.", tier=prospect.tier.name), "success")
+        return responder.go(billing)  # everything on the page depends on the tier: load it whole
     if state == ChangeState.SCHEDULED:
         message = _(
             "Your plan changes to %(tier)s on %(date)s. Until then you can take it back.",
@@ -210,7 +213,7 @@ def _happened(vendor: VendorAtDoor, prospect: Prospect, state: ChangeState) -> R
             date=day(prospect.held.period_end),
         )
     else:
-        message = _("You are on %(tier)s now.", tier=prospect.tier.name)
+        message = _("We are waiting for Stripe. The change finishes by itself; nothing is charged twice.")
     return responder.done(billing, message, *EVENTS)
 
 

@@ -1,0 +1,167 @@
+"""The schema's history: up with data, down and up again, nothing left to generate, the ledgers append-only."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from flask import Flask
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy.exc import DatabaseError
+
+from config import Config
+from portal.app import create_app
+from portal.kit.db import db
+from tests.support import databases
+
+ADDED = "INSERT INTO {table} ({columns}) VALUES ({marks})"
+NOW = "2027-01-15 12:00:00+00:00"
+APPEND_ONLY = ("credit_transaction_lots", "credit_transactions", "subscription_events", "audit_log")
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """An app on a database of its own, with no table in it."""
+    folder: Path = tmp_path_factory.mktemp("migrations")
+    before, databases.WORKER = databases.WORKER, f"{databases.WORKER}_migrations"
+    try:
+        url = databases.url_for_worker(folder)
+        key = "only-for-tests-0123456789-abcdefghij"
+        app = create_app(Config(app_env="test", secret_key=key, data_dir=folder, database_url=url, log_level="ERROR"))  # type: ignore[arg-type]
+        yield app
+        with app.app_context():
+            db.engine.dispose()
+        databases.drop(url)
+    finally:
+        databases.WORKER = before
+
+
+@pytest.fixture
+def empty(migrated: Flask) -> Iterator[Engine]:
+    """The database with nothing in it, and an engine that knows no rules of the portal's."""
+    url = migrated.config["SQLALCHEMY_DATABASE_URI"]
+    engine = create_engine(url)
+    with migrated.app_context():
+        _wipe(engine)
+        yield engine
+        db.session.remove()
+        db.engine.dispose()
+    engine.dispose()
+
+
+def _wipe(engine: Engine) -> None:
+    db.engine.dispose()
+    if engine.dialect.name == "sqlite":
+        engine.dispose()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{engine.url.database}{suffix}").unlink(missing_ok=True)
+        return
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+
+
+def add(engine: Engine, table: str, **values: object) -> None:
+    """Insert a row, with something plausible in every other column that must have a value."""
+    columns = inspect(engine).get_columns(table)
+    row = {c["name"]: plausible(str(c["type"])) for c in columns if not c["nullable"] and c["name"] != "id"} | values
+    names = ", ".join(row)
+    with engine.begin() as connection:
+        connection.execute(text(ADDED.format(table=table, columns=names, marks=", ".join(f":{n}" for n in row))), row)
+
+
+def plausible(kind: str) -> object:
+    if kind.startswith(("TIMESTAMP", "DATETIME")):
+        return NOW
+    if kind.startswith("JSON"):
+        return "{}"
+    if kind.startswith("BOOL"):
+        return False
+    return 1 if kind.startswith(("BIGINT", "INTEGER", "NUMERIC")) else "x"
+
+
+def rows(engine: Engine, statement: str) -> list[tuple]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+def two_vendors(engine: Engine, *codes: str) -> None:
+    """As the first schema kept them: subscriptions that name their tier by its code alone."""
+    for number, code in enumerate(("essential", "professional"), 1):
+        add(engine, "subscription_tiers", id=number, code=code, name=code.title(), credit_policy="reset")
+    for number, code in enumerate(codes, 1):
+        add(engine, "vendors", id=number, code=f"shop-{number}", name=f"Shop {number}", stage="onboarding")
+        add(engine, "vendor_subscriptions", id=number, vendor_id=number, tier_code=code, status="trial",
+            provider="none", period_end="2027-01-29 12:00:00+00:00", version=1)  # fmt: skip
+
+
+TIERS = "SELECT id, tier_code, tier_id FROM vendor_subscriptions ORDER BY id"
+
+
+def test_subscriptions_learn_their_tier_from_its_code(empty: Engine) -> None:
+    upgrade(revision="0001")
+    two_vendors(empty, "professional", "essential", "professional")
+    upgrade(revision="0002")
+    # Essential is tier 1, Professional tier 2.
+    assert rows(empty, TIERS) == [(1, "professional", 2), (2, "essential", 1), (3, "professional", 2)]
+
+
+def test_down_and_up_again_loses_nothing(empty: Engine) -> None:
+    upgrade(revision="0001")
+    two_vendors(empty, "professional", "essential")
+    upgrade(revision="0002")
+    downgrade(revision="0001")
+    assert "tier_id" not in {c["name"] for c in inspect(empty).get_columns("vendor_subscriptions")}
+    assert rows(empty, "SELECT id, tier_code FROM vendor_subscriptions ORDER BY id") == [
+        (1, "professional"), (2, "essential"),
+    ]  # fmt: skip
+    upgrade(revision="0002")
+    assert rows(empty, TIERS) == [(1, "professional", 2), (2, "essential", 1)]
+
+
+def test_a_code_that_no_tier_has_stops_it_and_is_named(empty: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    upgrade(revision="0001")
+    two_vendors(empty, "professional", "platinum")
+    with pytest.raises(SystemExit):  # the command ends with a message and a status instead of a traceback
+        upgrade(revision="0002")
+    assert "subscription 2 of vendor 2: 'platinum'" in caplog.text
+    db.session.remove()
+    assert rows(empty, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert "tier_id" not in {c["name"] for c in inspect(empty).get_columns("vendor_subscriptions")}
+    with empty.begin() as connection:
+        connection.execute(text("UPDATE vendor_subscriptions SET tier_code = 'essential' WHERE id = 2"))
+    upgrade(revision="0002")
+    assert rows(empty, TIERS) == [(1, "professional", 2), (2, "essential", 1)]
+
+
+def test_from_empty_to_the_newest_down_to_nothing_and_up(empty: Engine) -> None:
+    upgrade()
+    before = sorted(inspect(empty).get_table_names())
+    downgrade(revision="base")
+    assert [t for t in inspect(empty).get_table_names() if t != "alembic_version"] == []
+    upgrade()
+    assert sorted(inspect(empty).get_table_names()) == before
+
+
+def test_models_and_migrations_say_the_same(empty: Engine) -> None:
+    upgrade()
+    with empty.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, db.metadata) == []
+
+
+def test_ledgers_refuse_to_be_changed_whoever_asks(empty: Engine) -> None:
+    upgrade()
+    two_vendors(empty, "professional")
+    add(empty, "credit_transactions", vendor_id=1, kind="grant", amount=5, balance_after=5, idempotency_key="k")
+    add(empty, "credit_lots", vendor_id=1, kind="grant", granted=5, remaining=5)
+    add(empty, "credit_transaction_lots", vendor_id=1, transaction_id=1, lot_id=1, amount=5)
+    add(empty, "subscription_events", vendor_id=1, subscription_id=1, kind="trial_started")
+    add(empty, "audit_log", action="test.written")
+    for table in APPEND_ONLY:
+        for act in (f"UPDATE {table} SET id = id + 1", f"DELETE FROM {table}"):
+            with pytest.raises(DatabaseError, match="append-only"), empty.begin() as connection:
+                connection.execute(text(act))
+        assert rows(empty, f"SELECT count(*) FROM {table}") == [(1,)]

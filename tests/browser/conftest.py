@@ -1,8 +1,10 @@
 """A running portal, Chromium, and pages that fail on anything a person would see go wrong."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +12,49 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 from tests.browser import stack as stacks
+from tests.browser import steps
 from tests.browser.stack import Stack
 
 CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
-#: Chromium reports every 4xx answer as a console error; those answers are looked at by the tests themselves.
-EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
+#: Chromium reports every error answer as a console error; those answers are looked at by the tests themselves.
+EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (4\d\d|503)")
+#: The empty portal can be seen only before anybody has come; the journey moves time on by weeks, so it comes last.
+FIRST, LAST = "test_before_anybody_has_come", "test_journey"
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One running portal for all journeys; each journey has its own vendor."""
     running = stacks.start(tmp_path_factory.mktemp("stack") / "var")
-    running.flask("staff", "add", "admin@portal.example", "--name", "Grace Hopper", "--role", "admin")
+    running.invitation = running.flask("staff", "add", steps.ADMIN, "--name", "Grace Hopper", "--role", "admin")
     yield running
     running.stop()
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the cast: how to sign in, whose vendor it is, and the order placed at Checkout."""
+
+    email: str
+    name: str
+    code: str
+    vendor_id: int
+    order: str
+
+
+@pytest.fixture(scope="session")
+def signed_in() -> dict[str, Any]:
+    """The cookies of people who have signed in, by address."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def cast(stack: Stack) -> dict[str, Member]:
+    """Vendors in every standing (tests/browser/cast.py)."""
+    told = stack.run("-m", "tests.browser.cast")
+    return {role: Member(**about) for role, about in json.loads(told.splitlines()[-1]).items()}
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +63,14 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="session")
+def admin_chosen(chromium: Browser, stack: Stack) -> None:
+    """The operator's first person has chosen a password by the link that the command printed."""
+    page = chromium.new_page(base_url=stack.url)
+    steps.follows_invitation(page, stack)
+    page.context.close()
 
 
 OpenPage = Callable[..., Page]
@@ -78,6 +115,31 @@ def page(open_page: OpenPage) -> Page:
     return open_page()
 
 
+OpenAs = Callable[..., Page]
+
+
+@pytest.fixture
+def open_as(open_page: OpenPage, signed_in: dict[str, Any], admin_chosen: None) -> OpenAs:
+    """Open a browser in which somebody is signed in; they go through the sign-in page once in a session of tests."""
+
+    def make(email: str, width: int = 1280, **options: Any) -> Page:
+        if email in signed_in:
+            return open_page(width, storage_state=signed_in[email], **options)
+        page = open_page(width, **options)
+        steps.signs_in(page, email)
+        page.wait_for_url(lambda url: "/sign-in" not in url)
+        signed_in[email] = page.context.storage_state()
+        return page
+
+    return make
+
+
+@pytest.fixture
+def admin(open_as: OpenAs) -> Page:
+    """The operator's admin at a desktop browser."""
+    return open_as(steps.ADMIN)
+
+
 @pytest.fixture
 def shots() -> Path | None:
     """Where to leave pictures, when somebody wants to look (SHOTS=folder)."""
@@ -94,3 +156,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.xdist_group("browser"))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Sorting is stable: everything else stays where it was."""
+    if "tests/browser" not in str(item.path):
+        return 0
+    return 1 if item.name == FIRST else 3 if item.path.stem == LAST else 2

@@ -24,10 +24,16 @@ class Stack:
     sandbox_url: str
     env: dict[str, str]
     process: "subprocess.Popen[bytes]"
+    #: What the command said that made the first admin, with the link to choose a password.
+    invitation: str = ""
 
     def flask(self, *arguments: str, **given: str) -> str:
         """Run a command of the portal's against this stack's data; gives what it printed."""
-        command = [sys.executable, "-m", "flask", "--app", "wsgi", *arguments]
+        return self.run("-m", "flask", "--app", "wsgi", *arguments, **given)
+
+    def run(self, *arguments: str, **given: str) -> str:
+        """Run Python beside this stack's processes, in their environment; gives what it printed."""
+        command = [sys.executable, *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env={**self.child_env(), **given}, capture_output=True, text=True, timeout=240
         )
@@ -58,6 +64,15 @@ class Stack:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+    def fault(self, **about: Any) -> None:
+        """Let something go wrong at the sandbox (docs/sandbox.md, bad days)."""
+        answer = requests.post(self.sandbox_url + "/_sandbox/faults", json=about, timeout=20)
+        assert answer.status_code < 300, answer.text
+
+    def clear_faults(self) -> None:
+        """All is well at the sandbox again."""
+        requests.delete(self.sandbox_url + "/_sandbox/faults", timeout=20).raise_for_status()
 
     def sandbox_get(self, path: str) -> Any:
         """The sandbox's own controls."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser import steps
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenAs, OpenPage
 from tests.browser.stack import Stack
 
 EMAIL = "elif@kilim.example"
@@ -17,14 +17,16 @@ def look(page: Page, shots: Path | None, name: str) -> None:
         page.screenshot(path=shots / f"{name}.png", full_page=True)
 
 
-def test_from_pricing_to_a_renewed_subscription(open_page: OpenPage, stack: Stack, shots: Path | None) -> None:
-    page, admin = open_page(), open_page()
+def test_from_pricing_to_a_renewed_subscription(
+    open_page: OpenPage, open_as: OpenAs, stack: Stack, shots: Path | None
+) -> None:
+    page = open_page()
     _tries_it(page, shots)
     code = _adds_a_card(page, shots)
     stack.conduct("--days", "15")
     _has_been_charged(page, code, shots)
     stack.conduct("--days", "9")
-    due = _is_upgraded_by_an_admin(admin, stack, shots)
+    due = _is_upgraded_by_an_admin(open_as(steps.ADMIN), shots)
     _is_told_and_charged(page, code, due)
     stack.conduct("--days", "22")
     _is_renewed_once(page, code, shots)
@@ -68,8 +70,8 @@ def _has_been_charged(page: Page, code: str, shots: Path | None) -> None:
     look(page, shots, "4-receipt")
 
 
-def _is_upgraded_by_an_admin(admin: Page, stack: Stack, shots: Path | None) -> int:
-    steps.becomes_admin(admin, stack)
+def _is_upgraded_by_an_admin(admin: Page, shots: Path | None) -> int:
+    admin.goto("/admin/vendors")
     admin.get_by_role("link", name="Kilim House").click()
     admin.get_by_role("link", name="Edit").click()
     dialog = admin.get_by_role("dialog")

@@ -1,0 +1,166 @@
+"""Vendors in every standing, brought there by the portal's own verbs and fifteen conducted days.
+
+Runs as a program beside a running portal (its environment says where), and prints who there is as JSON.
+"""
+
+import json
+from datetime import timedelta
+
+from flask import Flask
+
+from portal.app import create_app
+from portal.catalog import queries as catalog
+from portal.catalog.rules import Cycle, Metric
+from portal.checkout import flows as checkout
+from portal.checkout.flows import Addresses
+from portal.cli import conduct
+from portal.identity.models import Membership
+from portal.identity.rules import Role, StaffKind
+from portal.kit import actor, clock, tenancy
+from portal.kit.unit_of_work import end_reading, unit_of_work
+from portal.subscriptions import flows
+from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.rules import When, usage_window
+from portal.usage import service as usage
+from tests.support import people, stories
+from tests.support.people import Someone
+
+#: Is taken for a trial, and declines every charge.
+CHARGE_FAILS = "4000000000000341"
+#: Days before the present on which each signs up; the trial is fourteen days long.
+LONG_AGO, FOUR_LEFT = 15, 10
+
+
+class Cast:
+    """Who there is, and the orders that they have placed."""
+
+    def __init__(self, app: Flask) -> None:
+        self.config = app.extensions["portal_config"]
+        self.people: dict[str, Someone] = {}
+        self.orders: dict[str, str] = {}
+
+    def joins(self, role: str, business: str, tier: str | None = "professional", *, verified: bool = True) -> Someone:
+        """Sign up; ``role`` is how tests call them."""
+        email = f"{role}@cast.example"
+        someone = people.register(email, business=business, name=f"{role.title()} Owner", tier=tier, verified=verified)
+        self.people[role] = someone
+        return someone
+
+    def opens_checkout(self, role: str, tier: str = "professional") -> str:
+        """Give the address of the Checkout page."""
+        who = self.people[role]
+        back = f"{self.config.base_url}/vendor/{who.code}/billing"
+        addresses = Addresses(f"{back}/done?session_id={{CHECKOUT_SESSION_ID}}", back)
+        with tenancy.scoped(who.vendor_id):
+            url = checkout.start(who.vendor_id, _price(tier), addresses, actor=actor.user(who.user_id, who.name))
+        self.orders[role] = url.rsplit("/", 1)[-1]
+        return url
+
+    def pays(self, role: str, card: str, tier: str = "professional") -> None:
+        """Add a card at Checkout; the running portal hears of it from Stripe."""
+        answer = stories.pays(self.opens_checkout(role, tier), card)
+        assert answer.status_code == 303, answer.text
+
+    def passes(self, days: int) -> None:
+        """Let business time pass, on both sides."""
+        conduct.advance(clock.business() + timedelta(days=days), self.config.sandbox_url)
+
+    def settles(self) -> None:
+        """Let everything happen that is due now."""
+        conduct.advance(clock.business() + timedelta(seconds=1), self.config.sandbox_url)
+
+
+def _price(tier: str) -> int:
+    price = catalog.offer(tier, Cycle.MONTHLY)
+    assert price is not None
+    return price.id
+
+
+def play(cast: Cast) -> None:
+    """Fifteen days in which each gets where tests want to find them."""
+    cast.joins("paying", "Atelier Marais", "business")
+    cast.joins("planning", "Fjord Coffee", "business")
+    cast.joins("owing", "Bluebird Books", "essential")
+    cast.joins("behind", "Harbour Bakery", "essential")
+    cast.joins("ended", "Otto's Bikes")
+    for role, tier, card in (
+        ("paying", "business", stories.own_card(1)),
+        ("planning", "business", stories.own_card(2)),
+        ("owing", "essential", CHARGE_FAILS),
+        ("behind", "essential", CHARGE_FAILS),
+    ):
+        cast.pays(role, card, tier)
+    cast.settles()
+    cast.passes(LONG_AGO - FOUR_LEFT)
+    cast.joins("ending", "Tulip & Thread")
+    cast.passes(FOUR_LEFT)
+    _today(cast)
+    cast.settles()
+
+
+def _today(cast: Cast) -> None:
+    """What happens on the last day."""
+    cast.joins("trying", "Lantern Street")
+    cast.joins("unverified", "Paper Moon", verified=False)
+    cast.joins("planless", "Quiet Corner", tier=None)
+    cast.joins("added", "Sea Glass")
+    cast.pays("added", stories.own_card(3))
+    cast.joins("leaving", "Northern Lights Lamps")
+    cast.opens_checkout("leaving")
+    _works_for(cast, "member", cast.people["paying"])
+    _uses(cast.people["paying"])
+    _plans_less(cast.people["planning"])
+    staff = people.staff("support@cast.example", StaffKind.SUPPORT, "Sam Support")
+    cast.people["support"] = Someone(staff.id, staff.email, staff.name, 0, "")
+
+
+def _works_for(cast: Cast, role: str, employer: Someone) -> None:
+    """Somebody who may look and not buy."""
+    login = people.login(f"{role}@cast.example")
+    with tenancy.scoped(employer.vendor_id), unit_of_work() as session:
+        session.add(
+            Membership(user_id=login.id, vendor_id=employer.vendor_id, role=Role.MEMBER, created_at=clock.business())
+        )
+    cast.people[role] = Someone(login.id, login.email, login.name, employer.vendor_id, employer.code)
+
+
+def _uses(who: Someone) -> None:
+    """Business allows 2,000 orders a month and 10 team members: nearly full, and over."""
+    now = clock.business()
+    with tenancy.scoped(who.vendor_id):
+        month = usage_window(subscriptions.held(who.vendor_id).period_start, now)
+        end_reading()
+        for metric, quantity in ((Metric.ORDERS, 1870), (Metric.TEAM_MEMBERS, 12), (Metric.PRODUCTS, 431)):
+            with unit_of_work():
+                usage.record(who.vendor_id, metric, quantity, key=f"cast:{metric}", at=now, period_start=month)
+
+
+def _plans_less(who: Someone) -> None:
+    with tenancy.scoped(who.vendor_id):
+        version = subscriptions.held(who.vendor_id).version
+        end_reading()
+        owner = actor.user(who.user_id, who.name)
+        flows.change_tier(who.vendor_id, _price("essential"), When.NEXT, actor=owner, base_version=version)
+
+
+def main() -> None:
+    """Play, and say who there is."""
+    app = create_app()
+    with app.app_context():
+        cast = Cast(app)
+        play(cast)
+        found = {
+            role: {
+                "email": who.email,
+                "name": who.name,
+                "code": who.code,
+                "vendor_id": who.vendor_id,
+                "order": cast.orders.get(role, ""),
+            }
+            for role, who in cast.people.items()
+        }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Every page and state that exists: who looks at it, where it is, and what is done there before it is looked at."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from playwright.sync_api import Page, expect
+
+from tests.browser import steps
+
+#: Nobody is signed in.
+NOBODY = ""
+
+
+def _nothing(page: Page) -> None:
+    """The page as it opens."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A page in one state. ``who``: one of the cast, ``admin``, or nobody; ``{code}``, ``{id}`` and ``{order}`` in
+    ``path`` are those of ``of`` (or of who looks); ``status``: how the page answers."""
+
+    name: str
+    path: str
+    who: str = NOBODY
+    of: str = ""
+    act: Callable[[Page], None] = _nothing
+    status: int = 200
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _sends(button: str) -> Callable[[Page], None]:
+    """Press a button and wait for what it says is wrong."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("button", name=button, exact=True).last.click()
+        expect(page.locator("[aria-invalid=true], [data-form-errors]").first).to_be_visible()
+
+    return act
+
+
+def _fails_to_sign_in(page: Page) -> None:
+    page.get_by_label("Email").fill("nobody@cast.example")
+    page.get_by_label("Password", exact=True).fill("not the password")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+def _asks_for_a_password(page: Page) -> None:
+    page.get_by_label("Email").fill("nobody@cast.example")
+    page.get_by_role("button", name="Send me a link").click()
+    expect(page.get_by_text("Look into your mail")).to_be_visible()
+
+
+def _opens(link: str) -> Callable[[Page], None]:
+    """Follow a link that opens the modal."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("link", name=re.compile(link)).first.click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return act
+
+
+def _chooses_now(page: Page) -> None:
+    _opens("^Edit$")(page)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("radio", name=re.compile("Professional")).check()
+    dialog.get_by_role("radio", name=re.compile("Immediately")).check()
+    expect(dialog.get_by_text("Due today")).to_be_visible()
+
+
+def _gives_no_reason(page: Page) -> None:
+    _opens("Extend trial")(page)
+    page.get_by_role("dialog").get_by_role("button", name="Extend trial").click()
+    expect(page.get_by_role("dialog").locator("[aria-invalid=true]").first).to_be_visible()
+
+
+def _opens_menu(page: Page) -> None:
+    page.locator(".topbar details.menu > summary").click()
+
+
+def _opens_folds(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details:not([data-menu])').forEach(d => { d.open = true; })")
+
+
+def _reads_a_mail(page: Page) -> None:
+    page.get_by_role("row").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+def _opens_the_link(page: Page) -> None:
+    steps.reads_mail(page, "unverified@cast.example", re.compile("[Cc]onfirm"))
+    page.locator("a[href*='/verify/']").first.click()
+    expect(page.get_by_role("button", name="Yes, confirm my address")).to_be_visible()
+
+
+PUBLIC = (
+    Sight("home", "/"),
+    Sight("pricing, monthly", "/pricing", act=_opens_folds),
+    Sight("pricing, yearly", "/pricing?cycle=yearly"),
+    Sight("pricing, signed in", "/pricing", "trying"),
+    Sight("sign-up", "/sign-up?tier=professional&cycle=monthly"),
+    Sight("sign-up, yearly", "/sign-up?tier=business&cycle=yearly"),
+    Sight("sign-up, everything wrong", "/sign-up?tier=professional", act=_sends("Start 14 days free")),
+    Sight("sign-in", "/sign-in"),
+    Sight("sign-in, on the way", "/sign-in?next=/dashboard"),
+    Sight("sign-in, wrong password", "/sign-in", act=_fails_to_sign_in),
+    Sight("verify, nobody known", "/verify"),
+    Sight("verify, wrong address", "/verify", act=_sends("Send the link again")),
+    Sight("verify, waiting", "/verify", "unverified"),
+    Sight("verify, the link", "/mailbox", act=_opens_the_link),
+    Sight("verify, spoilt link", "/verify/spoilt", status=404),
+    Sight("verify new address, spoilt link", "/verify/email/spoilt", status=404),
+    Sight("password forgotten", "/password/forgotten"),
+    Sight("password forgotten, empty", "/password/forgotten", act=_sends("Send me a link")),
+    Sight("password forgotten, sent", "/password/forgotten", act=_asks_for_a_password),
+    Sight("password reset, spoilt link", "/password/reset/spoilt", status=404),
+    Sight("mailbox", "/mailbox"),
+    Sight("mail", "/mailbox", act=_reads_a_mail),
+    Sight("no such page", "/nowhere", status=404),
+    Sight("somebody else's vendor", "/vendor/{code}/billing", "trying", "owing", status=404),
+    Sight("not for this role", "/vendor/{code}/plans/change", "member", status=403),
+    Sight("not for this staff", "/admin/vendors/{id}/trial", "support", "trying", status=403),
+    Sight("change without a plan", "/vendor/{code}/plans/change", "planless", status=409),
+    Sight("change while unpaid", "/vendor/{code}/plans/change", "owing", status=409),
+)
+
+VENDOR = (
+    *(Sight(f"dashboard, {who}", "/dashboard", who) for who in ("trying", "ending", "paying", "owing", "member")),
+    Sight("dashboard, menu open", "/dashboard", "added", act=_opens_menu),
+    *(
+        Sight(f"billing, {who}", "/vendor/{code}/billing", who)
+        for who in ("trying", "ending", "added", "paying", "planning", "owing", "ended", "planless", "member")
+    ),
+    Sight("billing, came back unpaid", "/vendor/{code}/billing?checkout=cancelled", "leaving"),
+    *(
+        Sight(f"plans, {who}", "/vendor/{code}/plans", who, act=_opens_folds)
+        for who in ("trying", "added", "paying", "planning", "owing", "ended", "planless", "member")
+    ),
+    Sight("plans, yearly", "/vendor/{code}/plans?cycle=yearly", "paying"),
+    Sight("plans, led here", "/dashboard", "ended"),
+    Sight("choose in the modal", "/vendor/{code}/billing", "paying", act=_opens("Change plan")),
+    Sight("choose as a page", "/vendor/{code}/plans/change", "paying"),
+    Sight("upgrade in the modal", "/vendor/{code}/plans", "added", act=_opens("Upgrade to Business today")),
+    Sight("step down in the modal", "/vendor/{code}/plans", "paying", act=_opens("Switch to Essential on")),
+    Sight("payment, not there yet", "/vendor/{code}/billing/done?session_id={order}", "leaving"),
+    Sight("payment, free for now", "/vendor/{code}/billing/done?session_id={order}", "added"),
+    Sight("payment, paid", "/vendor/{code}/billing/done?session_id={order}", "paying"),
+    Sight("payment, settled", "/vendor/{code}/billing/done?session_id={order}", "owing"),
+    Sight("profile, vendor", "/profile", "trying"),
+    Sight("profile, not confirmed", "/profile", "unverified"),
+    Sight("profile, wrong", "/profile", "trying", act=_sends("Set the new password")),
+)
+
+ADMIN = (
+    Sight("vendors", "/admin/vendors", "admin"),
+    Sight("vendors, filtered", "/admin/vendors?standing=active&sort=name", "admin"),
+    Sight("vendors, filtered to nothing", "/admin/vendors?q=nobody-is-called-so", "admin"),
+    *(
+        Sight(f"vendor, {of}", "/admin/vendors/{id}", "admin", of)
+        for of in ("trying", "paying", "planning", "owing", "ended", "planless")
+    ),
+    Sight("vendor, seen by support", "/admin/vendors/{id}", "support", "paying"),
+    Sight("audit log", "/admin/vendors/{id}/audit", "admin", "planning"),
+    Sight("change tier in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("^Edit$")),
+    Sight("change tier, at once", "/admin/vendors/{id}", "admin", "paying", act=_chooses_now),
+    Sight("change tier as a page", "/admin/vendors/{id}/tier-change", "admin", "paying"),
+    Sight("change tier, not now", "/admin/vendors/{id}/tier-change", "admin", "owing"),
+    Sight("extend trial in the modal", "/admin/vendors/{id}", "admin", "trying", act=_opens("Extend trial")),
+    Sight("extend trial, no reason", "/admin/vendors/{id}", "admin", "ended", act=_gives_no_reason),
+    Sight("extend trial, none to extend", "/admin/vendors/{id}/trial", "admin", "paying"),
+    Sight("profile, staff", "/profile", "admin"),
+    Sight("style guide", "/admin/styleguide", "admin"),
+)
+
+ALL = PUBLIC + VENDOR + ADMIN

@@ -1,0 +1,134 @@
+"""Every page in every state: WCAG 2.2 AA in light and dark, at a desk and on a phone, never wider than its screen."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from flask import Flask
+from playwright.sync_api import Page, expect
+
+from tests.browser import pages, steps
+from tests.browser.conftest import Member, OpenAs, OpenPage
+from tests.browser.pages import Sight
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+EVERYTHING = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
+#: All that can differ between light and dark; the rest of a page is the same in both.
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
+           "resultTypes": ["violations"]}  # fmt: skip
+DESK, PHONE = 1280, 390
+#: Widths at which nothing may have to be scrolled sideways; 320 is WCAG's reflow.
+WIDTHS = (DESK, PHONE, 320, 768)
+
+#: Colours are on their way for a frame after the scheme has changed; what spins for ever is not waited for.
+SETTLED = """() => Promise.allSettled(
+    document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished))"""
+
+#: What is asked for with GET and is no page: for programs, style sheets, parts that pages fetch, ways that lead on.
+NOT_PAGES = {
+    "static",
+    "ops.healthz", "ops.readyz", "ops.metrics",
+    "api_plans.plans",
+    "public_brand.css",
+    "public_mailbox.html",  # a mail as its reader's own program shows it
+    "admin_home.index", "admin_vendors.clients",
+    "admin_vendor_detail.card", "admin_vendor_detail.meters", "admin_vendor_detail.history",
+    "admin_vendor_detail.money",
+    "admin_tier_change.preview",
+    "vendor_billing.credits", "vendor_billing.credits_card", "vendor_billing.invoices_card",
+    "vendor_billing.meters", "vendor_billing.plan_card",
+}  # fmt: skip
+
+
+def violations(page: Page, options: Mapping[str, object]) -> list[str]:
+    """What axe says is wrong: rule, place, and why."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    page.evaluate(SETTLED)
+    found = page.evaluate(f"axe.run({json.dumps(options)})")["violations"]
+    return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]
+
+
+def too_wide(page: Page) -> int:
+    """Pixels that one would have to scroll sideways."""
+    root = "document.documentElement"
+    return int(page.evaluate(f"Math.max(0, {root}.scrollWidth - {root}.clientWidth)"))
+
+
+def look_at(page: Page, name: str, shots: Path | None) -> list[str]:
+    """Everything that is wrong with what this browser shows now."""
+    wrong: list[str] = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        if sideways := too_wide(page):
+            wrong.append(f"{width}: {sideways} px too wide")
+        if width not in (DESK, PHONE):
+            continue
+        for scheme, options in (("light", EVERYTHING), ("dark", COLOURS)):
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            wrong += [f"{width} {scheme}: {said}" for said in violations(page, options)]
+            if shots:
+                stem = re.sub(r"\W+", "-", name)
+                page.screenshot(path=shots / f"{stem}-{width}-{scheme}.png", full_page=True)
+    return wrong
+
+
+def test_before_anybody_has_come(admin: Page, shots: Path | None) -> None:
+    admin.goto("/admin/vendors")
+    expect(admin.get_by_text("No vendors yet")).to_be_visible()
+    wrong = look_at(admin, "vendors-none", shots)
+    admin.goto("/mailbox")
+    assert wrong + look_at(admin, "mailbox-empty", shots) == []
+
+
+@pytest.mark.parametrize("sight", pages.ALL, ids=str)
+def test_everybody_can_read_it(
+    sight: Sight, cast: dict[str, Member], open_as: OpenAs, open_page: OpenPage, shots: Path | None
+) -> None:
+    page = _opens(sight, cast, open_as, open_page)
+    answer = page.goto(_address(sight, cast))
+    assert answer is not None
+    assert answer.status == sight.status
+    sight.act(page)
+    wrong = look_at(page, sight.name, shots)
+    assert not wrong, "\n".join(wrong)
+
+
+def _opens(sight: Sight, cast: dict[str, Member], open_as: OpenAs, open_page: OpenPage) -> Page:
+    if sight.who == pages.NOBODY:
+        return open_page(reduced_motion="reduce")
+    email = steps.ADMIN if sight.who == "admin" else cast[sight.who].email
+    return open_as(email, reduced_motion="reduce")
+
+
+def _address(sight: Sight, cast: dict[str, Member]) -> str:
+    about = cast.get(sight.of or sight.who)
+    if about is None:
+        return sight.path
+    return sight.path.format(code=about.code, id=about.vendor_id, order=about.order)
+
+
+def test_a_link_from_a_mail_leads_to_a_new_password(cast: dict[str, Member], page: Page, shots: Path | None) -> None:
+    page.goto("/password/forgotten")
+    page.get_by_label("Email").fill(cast["ending"].email)
+    page.get_by_role("button", name="Send me a link").click()
+    steps.reads_mail(page, cast["ending"].email, re.compile("password", re.I))
+    page.locator("a[href*='/password/reset/']").first.click()
+    page.get_by_label("New password", exact=True).fill("short")
+    page.get_by_role("button", name="Set this password").click()
+    expect(page.get_by_label("New password", exact=True)).to_be_focused()
+    assert look_at(page, "password reset, too short", shots) == []
+
+
+def test_every_page_is_among_them(built_app: Flask) -> None:
+    """A new page that nobody looks at here fails this test."""
+    routes = built_app.url_map.bind("localhost")
+    seen = {routes.match(re.sub(r"\{.*?\}", "1", sight.path).split("?")[0])[0] for sight in pages.ALL
+            if sight.path != "/nowhere"}  # fmt: skip
+    seen |= {"public_verify.confirm", "public_password.reset", "public_mailbox.show"}
+    every = {rule.endpoint for rule in built_app.url_map.iter_rules() if "GET" in (rule.methods or ())}
+    assert every - seen - NOT_PAGES == set()
+    assert NOT_PAGES - every == set()

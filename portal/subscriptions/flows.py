@@ -13,7 +13,7 @@ from portal.gateways import stripe
 from portal.gateways.stripe import CardRefused, StripeMismatch
 from portal.kit import clock, outbox
 from portal.kit.actor import Actor
-from portal.kit.errors import Conflict, Invalid, NotFound
+from portal.kit.errors import Conflict, Invalid, NotFound, Unavailable
 from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
@@ -184,8 +184,17 @@ def carry_on(change_id: int) -> ChangeState:
         with unit_of_work():
             changes.refuse(change_id, str(error), now=clock.business())
         raise
+    except Unavailable:
+        if not _came_through(change, held.stripe_subscription_id):
+            raise
     sync(change.vendor_id, held.stripe_subscription_id)
     return ChangeState(queries.change(change_id).state)
+
+
+def _came_through(change: queries.Change, stripe_subscription_id: str) -> bool:
+    """Was a call without an answer carried out? Stripe repeats a 500 for its key, so its present state must tell."""
+    sync(change.vendor_id, stripe_subscription_id)
+    return queries.change(change.id).state != ChangeState.REQUESTED
 
 
 def _apply_now(change: queries.Change, held: queries.Held) -> None:
@@ -208,7 +217,9 @@ def _release(held: queries.Held) -> None:
 
 
 def _apply_next(change: queries.Change, held: queries.Held) -> None:
-    """Two calls that are not atomic: on repetition a schedule with one phase is found and finished."""
+    """Two calls that are not atomic: on repetition a schedule with one phase is found and finished, a finished one
+    left as it is (Stripe repeats a 500 for its key, also when it did the work).
+    """
     gateway = stripe.current()
     present = remote.read(gateway.subscription(str(held.stripe_subscription_id)))
     schedule = gateway.schedule(present.schedule_id) if present.schedule_id else None
@@ -217,7 +228,8 @@ def _apply_next(change: queries.Change, held: queries.Held) -> None:
         schedule = None
     if schedule is None:
         schedule = gateway.schedule_create(present.id, f"tier-change-{change.id}-schedule")
-    gateway.schedule_update(schedule["id"], _phases(schedule, change), f"tier-change-{change.id}-phases")
+    if not _is_for(schedule, change):
+        gateway.schedule_update(schedule["id"], _phases(schedule, change), f"tier-change-{change.id}-phases")
     with unit_of_work():
         changes.scheduled(change.id, schedule["id"], now=clock.business())
 

@@ -12,7 +12,7 @@ from portal.checkout.service import Settled
 from portal.gateways import stripe
 from portal.kit import clock
 from portal.kit.actor import Actor
-from portal.kit.errors import NotFound, PortalError
+from portal.kit.errors import NotFound, PortalError, Unavailable
 from portal.kit.money import Money
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import flows as subscriptions
@@ -47,10 +47,22 @@ def start(vendor_id: int, price_id: int, addresses: Addresses, *, actor: Actor) 
         return order.checkout_url
     end_reading()
     params = _session(order, customer_id, price.stripe_price_id, addresses)
-    session = stripe.current().checkout_create(params, f"checkout-{order.id}-{order.attempt}")
+    session = _opened(order, customer_id, params)
     with unit_of_work():
         service.session_opened(order.id, session["id"], session["url"])
     return str(session["url"])
+
+
+def _opened(order: OrderView, customer_id: str, params: dict[str, Any]) -> dict[str, Any]:
+    """The order's page at Stripe. Stripe repeats a 500 for its key, so after one it is looked for before giving up."""
+    gateway = stripe.current()
+    try:
+        return gateway.checkout_create(params, f"checkout-{order.id}-{order.attempt}")
+    except Unavailable:
+        for session in gateway.checkout_sessions(customer_id):
+            if session["client_reference_id"] == str(order.id) and session["status"] == "open":
+                return session
+        raise
 
 
 def _session(order: OrderView, customer_id: str, stripe_price_id: str, addresses: Addresses) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from portal.subscriptions import mails
 from portal.subscriptions.history import expect_version, lock, note
 from portal.subscriptions.models import TierChange, VendorSubscription
 from portal.subscriptions.remote import Remote
-from portal.subscriptions.rules import ChangeState, Provider, Status, When
+from portal.subscriptions.rules import ChangeState, Provider, Status, When, preview_holds
 
 UNDER_WAY = (ChangeState.REQUESTED, ChangeState.SCHEDULED, ChangeState.AWAITING_PAYMENT)
 
@@ -37,6 +37,7 @@ def request(
     now: datetime,
     base_version: int,
     notify: bool = True,
+    proration_at: datetime | None = None,
 ) -> TierChange:
     """Write the intent and count it as a change, so that of two people who saw the same state one wins.
 
@@ -46,11 +47,12 @@ def request(
     """
     subscription = lock(vendor_id)
     _refuse(subscription, price)
-    if (open_change := under_way(subscription.id)) is not None:
-        if _same_wish(open_change, price, when, base_version):
-            return open_change
-        _give_way(open_change, subscription, actor, now)
+    open_change = under_way(subscription.id)
+    if open_change is not None and _same_wish(open_change, price, when, base_version):
+        return open_change
     expect_version(subscription, base_version)
+    if open_change is not None:
+        _give_way(open_change, subscription, actor, now)
     change = TierChange(
         vendor_id=vendor_id,
         subscription_id=subscription.id,
@@ -59,7 +61,7 @@ def request(
         when_to_apply=when,
         state=ChangeState.REQUESTED,
         base_version=base_version,
-        proration_at=now.replace(microsecond=0) if when == When.NOW else None,
+        proration_at=_second(proration_at, subscription, now) if when == When.NOW else None,
         effective_at=now if when == When.NOW else subscription.period_end,
         currency=price.amount.currency,
         notify=notify,
@@ -72,6 +74,15 @@ def request(
     db.session.flush()
     note(subscription, "change_requested", actor=actor, now=now, price=price.id, when=str(when))
     return change
+
+
+def _second(shown: datetime | None, subscription: VendorSubscription, now: datetime) -> datetime:
+    """The second that the proration counts from: the one whose figures the person saw, so that they are charged."""
+    if shown is None:
+        return now.replace(microsecond=0)
+    if not preview_holds(shown, subscription.period_start, now):
+        raise Conflict(N_("These figures are out of date. Look at them again, then confirm."), code="preview_expired")
+    return shown
 
 
 def _refuse(subscription: VendorSubscription, price: Price) -> None:

@@ -65,7 +65,9 @@ def test_from_trial_to_renewal_with_an_upgrade_by_an_admin(
     assert state == ChangeState.APPLIED
     # 29 January to 28 February: 30 days. To 8 February: 10 days and a little.
     assert preview.proration_at is not None
-    left = (held.period_end - preview.proration_at).total_seconds() / (held.period_end - held.period_start).total_seconds()
+    left = (held.period_end - preview.proration_at).total_seconds() / (
+        held.period_end - held.period_start
+    ).total_seconds()
     assert preview.due.minor == round(19900 * left) - round(9900 * left)
     upgrade = db.session.query(Invoice).filter(Invoice.reason == "subscription_update").one()
     assert upgrade.total_minor == preview.due.minor

@@ -1,0 +1,36 @@
+"""A catalog that Stripe knows, and a vendor that pays."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from portal.kit import actor
+from tests.support.servers import Sandbox
+from tests.support.stories import Somebody, lives_on, opens_checkout, pays, push_catalog, settle, signs_up
+from tests.support.travel import Travel
+
+ADMIN, OTHER_ADMIN = actor.staff(1, "Grace"), actor.staff(2, "Edsger")
+
+
+@pytest.fixture
+def pushed(client: FlaskClient, sandbox: Sandbox) -> Sandbox:
+    """The sandbox, knowing the catalog."""
+    push_catalog()
+    return sandbox
+
+
+@pytest.fixture
+def payer(client: FlaskClient, pushed: Sandbox, travel: Travel) -> Somebody:
+    """A vendor of Professional whose first paid period began on 15 January at noon (its trial was over)."""
+    from tests.stripe_events.life import end_trial
+
+    who = signs_up()
+    end_trial(who)
+    assert pays(opens_checkout(who)).status_code == 303
+    settle(pushed, client)
+    return who
+
+
+@pytest.fixture
+def later(client: FlaskClient, pushed: Sandbox, travel: Travel):
+    """``later(days=…)``: let time pass with everything that happens in it."""
+    return lambda **delta: lives_on(pushed, client, travel, **delta)

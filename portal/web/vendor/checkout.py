@@ -28,6 +28,7 @@ from portal.web.vendor.outlook import outlook
 
 blueprint = Blueprint("vendor_checkout", __name__)
 TEMPLATE = "vendor/checkout/done.html"
+NO_STRIPE = N_("Stripe does not answer, so the payment page could not be opened. Nothing was charged.")
 ALREADY_PAID = N_("You pay for a plan already. Change it instead: you see what it costs before anything happens.")
 #: How often the page looks again by itself, every two seconds; after that the reader is asked to.
 LOOKS = 15
@@ -77,6 +78,7 @@ def leave_to_pay(vendor: VendorAtDoor, price_id: int) -> Response:
 
 def _not_now(vendor: VendorAtDoor, error: Unavailable) -> PortalError:
     """Stripe does not answer: nothing was charged, and the way back."""
+    error.message = NO_STRIPE
     error.action = (_("Back to billing"), url_for("vendor_billing.index", code=vendor.code))
     return error
 

@@ -7,7 +7,19 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import p1_webhook, p1b_applied, p13_start, peer, portal_side, raw_side, report, rounds, vendors
+from tests.bench import (
+    p1_webhook,
+    p1b_applied,
+    p8_pages,
+    p9_queries,
+    p13_start,
+    peer,
+    portal_side,
+    raw_side,
+    report,
+    rounds,
+    vendors,
+)
 from tests.bench.figures import Figure
 from tests.bench.ground import Ground, NoPostgres, ground
 from tests.bench.processes import ROOT
@@ -50,6 +62,8 @@ def run(servers: Ground, wanted: list[str], sizes: Sizes, *, write: bool) -> int
     measures: dict[str, Callable[[], Figure]] = {
         "P1": lambda: p1_webhook.measure(servers, cast, statements, python, sizes, say),
         "P1b": lambda: p1b_applied.measure(servers, cast, python, sizes, say),
+        "P8": lambda: p8_pages.measure(servers, cast, sizes, say),
+        "P9": lambda: p9_queries.measure(app, cast, say),
         "P13": lambda: p13_start.measure(servers, sizes, say),
     }
     figures = []

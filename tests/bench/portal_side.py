@@ -58,10 +58,11 @@ def working(ground: Ground, database: str) -> Iterator[list[Popen[bytes]]]:
 
 
 def build(ground: Ground, database: str) -> Flask:
-    """The app in the bench's own process, for preparing data and for reading what it does."""
+    """The app in the bench's own process, for preparing data and for counting what it does."""
     from config import Config
     from portal.app import create_app
 
     told = environment(ground, database, 1, data=ground.folder / f"own-{database}")
     known = {name.lower(): value for name, value in told.items() if name.lower() in Config.model_fields}
+    known |= {"app_env": "test", "base_url": "http://localhost"}
     return create_app(Config(**known, ratelimit_enabled=False, argon2_memory_kib=8, log_level="ERROR"))  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ class Sizes:
     starts: int
 
 
-FULL = Sizes(rounds=7, webhooks=2000, peer=400, applied=200, pages=400, starts=9)
+FULL = Sizes(rounds=5, webhooks=1000, peer=200, applied=100, pages=250, starts=5)
 QUICK = Sizes(rounds=2, webhooks=300, peer=60, applied=40, pages=60, starts=3)
 
 

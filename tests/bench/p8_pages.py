@@ -93,10 +93,15 @@ def _paths(port: int, cookie: str, who: Somebody) -> dict[str, str]:
     """The billing page, and the address from which its meters fetch themselves anew."""
     page = f"/vendor/{who.code}/billing"
     html = requests.get(f"http://{LOOPBACK}:{port}{page}", headers={"Cookie": cookie}, timeout=20).text
+    return {"page": page, "fragment": meters_address(html)}
+
+
+def meters_address(html: str) -> str:
+    """Where the meters of a billing page fetch themselves anew."""
     found = re.search(r'hx-get="([^"]*/billing/meters[^"]*)"', html)
     if found is None:
         raise RuntimeError("the billing page names no address for its meters")
-    return {"page": page, "fragment": found[1].replace("&amp;", "&")}
+    return found[1].replace("&amp;", "&")
 
 
 def _bare(stack: ExitStack, ground: Ground, own: int, cookie: str, paths: dict[str, str]) -> tuple[int, int]:
@@ -121,9 +126,9 @@ def _figure(taken: dict[str, list[Reading]]) -> Figure:
     return Figure("P8", "Pages", HOW, lines, goals)
 
 
-HOW = """\\
-The billing page of a vendor with a paid subscription, and its meters as htmx fetches them, both signed in, over 4 \\
-kept connections. The floor is the same server with a WSGI function that renders the context the product was seen to \\
-render, with the same template and the same functions in it, in a request context of the same person: no routing, no \\
-session, no guard, no reads, no headers. Page and floor must give the same HTML, and a statement of the floor's is an \\
+HOW = """\
+The billing page of a vendor with a paid subscription, and its meters as htmx fetches them, both signed in, over 4 \
+kept connections. The floor is the same server with a WSGI function that renders the context the product was seen to \
+render, with the same template and the same functions in it, in a request context of the same person: no routing, no \
+session, no guard, no reads, no headers. Page and floor must give the same HTML, and a statement of the floor's is an \
 error."""

@@ -16,7 +16,7 @@ from portal.kit import clock, tenancy
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
 from tests.bench.figures import Figure, Goal, Line, spread
-from tests.bench.p8_pages import PARTIAL
+from tests.bench.p8_pages import PARTIAL, meters_address
 from tests.bench.rounds import Tell
 from tests.bench.vendors import Cast
 from tests.support import people
@@ -31,8 +31,6 @@ Spec = tuple[str, int, str, bool]
 def measure(app: Flask, cast: Cast, tell: Tell) -> Figure:
     """P9, in the bench's own process; leaves its rows behind in the database."""
     who = cast.vendors[0]
-    specs = {**_vendor_pages(who), **ADMIN_PAGES}
-    counts: dict[str, list[int]] = {name: [] for name in specs}
     # Requests stand outside of this context: inside they would share its ``g``, and with it who is at the door.
     with app.app_context():
         engine = db.engine
@@ -40,6 +38,8 @@ def measure(app: Flask, cast: Cast, tell: Tell) -> Figure:
     clients = {name: app.test_client() for name in ("owner", "staff")}
     people.sign_in(clients["owner"], who.email, PASSWORD)
     people.sign_in(clients["staff"], staff_email)
+    specs = {**_vendor_pages(who, clients["owner"]), **ADMIN_PAGES}
+    counts: dict[str, list[int]] = {name: [] for name in specs}
     for have, rows in itertools.pairwise((0, *ROWS)):
         with app.app_context(), tenancy.unscoped("the bench makes rows"):
             _more_rows(who, have, rows)
@@ -52,10 +52,12 @@ def measure(app: Flask, cast: Cast, tell: Tell) -> Figure:
     return _figure(specs, counts)
 
 
-def _vendor_pages(who: Somebody) -> dict[str, Spec]:
+def _vendor_pages(who: Somebody, owner: FlaskClient) -> dict[str, Spec]:
     base = f"/vendor/{who.code}/billing"
+    meters = meters_address(owner.get(base).get_data(as_text=True))
     parts = ("plan-card", "invoices-card", "credits", "credits-card")
     fragments = {f"fragment {part}": (f"{base}/{part}", 2, FRAGMENT, True) for part in parts}
+    fragments["fragment meters"] = (meters, 2, FRAGMENT, True)
     return {"billing page": (base, 6, "billing page", False), **fragments}
 
 
@@ -129,6 +131,6 @@ def _figure(specs: dict[str, Spec], counts: dict[str, list[int]]) -> Figure:
     return Figure("P9", "Statements a page takes", HOW, lines, goals)
 
 
-HOW = f"""\\
-Counted where they are sent, with {", ".join(map(str, ROWS[:-1]))} and {ROWS[-1]} rows (invoices of the vendor, \\
+HOW = f"""\
+Counted where they are sent, with {", ".join(map(str, ROWS[:-1]))} and {ROWS[-1]} rows (invoices of the vendor, \
 vendors of the operator); finding the person at the door is counted, transaction control and the pool's ping are not."""

@@ -175,7 +175,12 @@ ABOUT = st.dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(kind=KINDS | JSON, about=ABOUT | JSON, data=JSON, more=st.dictionaries(st.text(max_size=8), JSON, max_size=3))
 def test_no_shape_of_event_is_a_server_error_or_kills_a_job(
     client: FlaskClient, kind: Any, about: Any, data: Any, more: dict[str, Any]

@@ -52,7 +52,7 @@ def ledger(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     found = Ledger()
     for kind in ("verb", "flow"):
         name = f"test.{kind}"
-        monkeypatch.setitem(tasks._tasks, name, Task(name, found.run, kind, 3))  # type: ignore[arg-type]
+        monkeypatch.setitem(tasks._tasks, name, Task(name, found.run, kind, 3))
     yield found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_two_admins_change_the_tier_at_once_and_one_wins(
     wishes = [(ADMIN, price("business")), (OTHER_ADMIN, price("essential"))]
     db.session.rollback()
     answers = at_once(catalog, [
-        lambda a=a, p=p: flows.change_tier(payer.id, p, When.NOW, actor=a, base_version=version) for a, p in wishes
+        partial(flows.change_tier, payer.id, p, When.NOW, actor=a, base_version=version) for a, p in wishes
     ])  # fmt: skip
     settle(pushed, client)
     assert sorted(type(a).__name__ for a in answers) == ["ChangeState", "Conflict"]

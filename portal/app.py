@@ -3,12 +3,13 @@
 import importlib
 from pathlib import Path
 
-from flask import Flask, Response, g, has_request_context, redirect, request, session
+from flask import Flask, Response, g, has_request_context, request, session
 from flask_babel import Babel
 from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
 
 from config import Config
 from portal.kit import clock, dispatcher, log, outbox, tasks
@@ -29,6 +30,22 @@ migrate = Migrate()
 babel = Babel()
 
 
+class RowId(IntegerConverter):
+    """An id that a database can hold. A larger one becomes the largest, which no row has: not found, not a fault."""
+
+    def to_python(self, value: str) -> int:
+        """Read the digits."""
+        return min(int(super().to_python(value)), 2**63 - 1)
+
+
+class Segment(UnicodeConverter):
+    """A part of an address: no control characters (PostgreSQL refuses NUL), and no longer than a signed link."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map)
+        self.regex = r"[^/\x00-\x1f\x7f]{1,1000}"
+
+
 def create_app(config: Config | None = None) -> Flask:
     """Build the app from the environment (or a given Config). Raises ConfigurationError naming what is wrong."""
     config = config or Config()
@@ -41,6 +58,7 @@ def create_app(config: Config | None = None) -> Flask:
         template_folder=str(ROOT / "templates"),
         static_folder=str(ROOT / "static"),
     )
+    app.url_map.converters.update(default=Segment, string=Segment, int=RowId)
     app.config.from_mapping(config.flask())
     app.extensions["portal_config"] = config
     _database(app, config)
@@ -96,16 +114,22 @@ def _follow_request(app: Flask, config: Config) -> None:
     def _begin() -> Response | None:
         given = request.headers.get("X-Request-Id", "")
         log.request_id.set(given if given.isalnum() and len(given) <= 32 else log.new_request_id())
-        host = config.base_url.split("://", 1)[-1].rstrip("/")
-        if config.app_env == "development" and request.method == "GET" and request.host != host:
-            if not request.path.startswith(("/healthz", "/readyz", "/metrics", "/api/", "/static/")):
-                return redirect(config.base_url.rstrip("/") + request.full_path.rstrip("?"), 302)  # type: ignore[return-value]
-        return None
+        return _to_one_origin(config)
 
     @app.after_request
     def _end(response: Response) -> Response:
         response.headers["X-Request-Id"] = log.request_id.get()
         return response
+
+
+def _to_one_origin(config: Config) -> Response | None:
+    """On a developer's machine localhost and 127.0.0.1 are two origins: lead pages to the configured one."""
+    base = config.base_url.rstrip("/")
+    for_machines = request.path.startswith(("/healthz", "/readyz", "/metrics", "/api/", "/static/"))
+    elsewhere = request.host != base.split("://", 1)[-1]
+    if config.app_env != "development" or request.method != "GET" or for_machines or not elsewhere:
+        return None
+    return Response(status=302, headers={"Location": base + request.full_path.rstrip("?")})
 
 
 def _locale() -> str:

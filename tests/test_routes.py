@@ -237,8 +237,8 @@ def test_forms_take_only_the_fields_they_name(client: FlaskClient) -> None:
     from portal.kit.db import db
 
     owner = people.sign_up(client)
-    extra = {"id": "1", "email": "evil@evil.example", "email_key": "evil@evil.example", "password_hash": "x",
-             "email_verified_at": "", "blocked_at": "", "role": "owner", "vendor_id": "99", "stage": "active"}  # fmt: skip
+    extra = {"id": "1", "email": "evil@evil.example", "email_key": "evil@evil.example", "password_hash": "x"}
+    extra |= {"email_verified_at": "", "blocked_at": "", "role": "owner", "vendor_id": "99", "stage": "active"}
     people.post(client, "/profile/details", {"name": "New Name", "locale": "en", "theme": "auto", **extra})
     user = db.session.get_one(User, owner.user_id, populate_existing=True)
     assert (user.email, user.password_hash != "x", user.email_verified_at is not None) == (owner.email, True, True)

@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from portal.catalog.rules import CreditPolicy
 
-
 #: How long included credits outlive their period while its renewal is being paid.
 RENEWAL_MARGIN = timedelta(days=1)
 

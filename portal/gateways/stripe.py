@@ -21,7 +21,7 @@ Document = dict[str, Any]
 _gateway: "StripeGateway | None" = None
 
 
-class StripeNotConfigured(PortalError):  # noqa: N818 - reads as what it is
+class StripeNotConfigured(PortalError):
     """This installation runs without Stripe."""
 
     status, code = 503, "stripe_not_configured"

@@ -5,18 +5,22 @@ The offset (seconds, as text) lives in a file that the portal and its Stripe san
 """
 
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _offset_file: Path | None = None
-_seen: tuple[int, timedelta] = (0, timedelta())
+_seen: tuple[int, int] | None = None
+_offset = timedelta()
+#: A file written twice within one tick of the file system's clock keeps its stamp, so a fresh one is read again.
+_FRESH_NS = 50_000_000
 
 
 def configure(offset_file: str | os.PathLike[str] | None) -> None:
     """Name the offset file, or None for a clock that cannot be moved (production)."""
     global _offset_file, _seen
     _offset_file = Path(offset_file) if offset_file else None
-    _seen = (0, timedelta())
+    _seen = None
 
 
 def wall() -> datetime:
@@ -26,16 +30,17 @@ def wall() -> datetime:
 
 def offset() -> timedelta:
     """How far business time is ahead of the wall; zero where no file is named or it does not exist yet."""
-    global _seen
+    global _seen, _offset
     if _offset_file is None:
         return timedelta()
     try:
-        changed = _offset_file.stat().st_mtime_ns
+        found = _offset_file.stat()
     except FileNotFoundError:
         return timedelta()
-    if changed != _seen[0]:
-        _seen = (changed, timedelta(seconds=float(_offset_file.read_text() or 0)))
-    return _seen[1]
+    stamp = (found.st_mtime_ns, found.st_ino)
+    if stamp != _seen or time.time_ns() - found.st_mtime_ns < _FRESH_NS:
+        _seen, _offset = stamp, timedelta(seconds=float(_offset_file.read_text() or 0))
+    return _offset
 
 
 def business() -> datetime:

@@ -58,7 +58,9 @@ def _after(keys: Sequence[SortKey], values: Sequence[Any], backwards: bool) -> C
     return or_(*alternatives)
 
 
-def fetch(statement: Select[*tuple[Any, ...]], keys: Sequence[SortKey], cursor: str | None, size: int) -> Page[Row[Any]]:
+def fetch(
+    statement: Select[*tuple[Any, ...]], keys: Sequence[SortKey], cursor: str | None, size: int
+) -> Page[Row[Any]]:
     """One page of ``statement`` by ``keys`` (the last one unique, none of them NULL); one query, no count.
 
     The statement must select every key column; its label is how the edge values are found.

@@ -12,6 +12,7 @@ from portal.identity import queries as identity
 from portal.kit.unit_of_work import end_reading
 from portal.stripe_events import flows
 from portal.subscriptions import queries as subscriptions
+from portal.subscriptions import remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +33,20 @@ def vendor(vendor_id: int) -> list[Difference]:
         checkout.fulfil(order.id)
     end_reading()
     if customer_id:
-        _follow_all(customer_id)
+        _follow_all(vendor_id, customer_id)
     after = snapshot(vendor_id)
     return [
         Difference(k, before.get(k), after.get(k)) for k in sorted({*before, *after}) if before.get(k) != after.get(k)
     ]
 
 
-def _follow_all(customer_id: str) -> None:
+def _follow_all(vendor_id: int, customer_id: str) -> None:
+    """Two lists from Stripe; only what differs from what we hold is fetched one by one."""
     gateway = stripe.current()
     for document in gateway.subscriptions(customer_id):
-        flows.follow(document["id"], customer_id, document.get("metadata"))
+        if not subscriptions.in_step(vendor_id, remote.read(document)):
+            end_reading()
+            flows.follow(document["id"], customer_id, document.get("metadata"))
     known = billing.settled_ids(customer_id)
     end_reading()
     for document in reversed(gateway.invoices(customer_id)):

@@ -19,9 +19,9 @@ from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import changes, queries, remote, service
 from portal.subscriptions.history import expect_version, lock, lock_if_any
-from portal.subscriptions.mirror import close_for_good, keep_invoice, mirror
+from portal.subscriptions.mirror import keep_invoice, mirror
 from portal.subscriptions.remote import Remote
-from portal.subscriptions.rules import ChangeState, Provider, Status, When, extended_trial
+from portal.subscriptions.rules import ChangeState, Provider, Status, When, extended_trial, preview_holds
 
 #: How often a fetch is repeated because the row changed while Stripe was answering.
 PATIENCE = 5
@@ -52,7 +52,10 @@ def sync(vendor_id: int, stripe_subscription_id: str, stripe_invoice_id: str | N
     """
     for _ in range(PATIENCE):
         before = queries.version(vendor_id)
+        ours = queries.vendor_of(stripe_subscription_id) == vendor_id
         end_reading()
+        if not ours:
+            return False
         fetched = fetch(stripe_subscription_id, stripe_invoice_id)
         with unit_of_work():
             subscription = lock_if_any(vendor_id)
@@ -65,14 +68,6 @@ def sync(vendor_id: int, stripe_subscription_id: str, stripe_invoice_id: str | N
             mirror(subscription, fetched.subscription, now=clock.business())
             return True
     raise Conflict
-
-
-def vanished(vendor_id: int, stripe_subscription_id: str) -> None:
-    """Stripe does not know the subscription any more."""
-    with unit_of_work():
-        subscription = lock(vendor_id)
-        if subscription.stripe_subscription_id == stripe_subscription_id:
-            close_for_good(subscription, now=clock.business())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +84,11 @@ class Preview:
     proration_at: datetime | None
 
 
-def preview_change(vendor_id: int, price_id: int, when: When) -> Preview:
+def preview_change(vendor_id: int, price_id: int, when: When, at: datetime | None = None) -> Preview:
     """What changing to ``price_id`` would cost, to the cent, without changing anything.
 
-    Without a provider (a trial) and for the next cycle nothing is due now. Invalid for a price that is not offered.
+    Without a provider (a trial) and for the next cycle nothing is due now. ``at`` computes a preview that was shown
+    before once more, for its own second, while it may still be confirmed. Invalid for a price that is not offered.
     """
     held = queries.held(vendor_id)
     price, tier = offered(price_id, vendor_id)
@@ -102,7 +98,8 @@ def preview_change(vendor_id: int, price_id: int, when: When) -> Preview:
         effective = now if when == When.NOW else held.period_end
         return Preview(when, tier, price, (), free, free, effective, None)
     end_reading()
-    at = now.replace(microsecond=0)
+    if at is None or not preview_holds(at, held.period_start, now):
+        at = now.replace(microsecond=0)
     document = stripe.current().invoice_preview(
         {
             "customer": held.stripe_customer_id,
@@ -136,12 +133,21 @@ def offered(price_id: int, vendor_id: int) -> tuple[Price, Tier]:
 
 
 def change_tier(
-    vendor_id: int, price_id: int, when: When, *, actor: Actor, base_version: int, notify: bool = True
+    vendor_id: int,
+    price_id: int,
+    when: When,
+    *,
+    actor: Actor,
+    base_version: int,
+    notify: bool = True,
+    proration_at: datetime | None = None,
 ) -> ChangeState:
     """Change the tier now (with proration) or at the next cycle; gives where the change stands.
 
-    Raises what ``changes.request`` raises, and CardRefused when the card was refused: then nothing has changed. When
-    Stripe does not answer (Unavailable), the intent stays and a job carries it on with the same idempotency key.
+    ``proration_at`` is the second of the preview that was confirmed: exactly its amount is charged. Raises what
+    ``changes.request`` raises (a preview older than 15 minutes is a Conflict), and CardRefused when the card was
+    refused: then nothing has changed. When Stripe does not answer (Unavailable), the intent stays and a job carries
+    it on with the same idempotency key.
     """
     price, tier = offered(price_id, vendor_id)
     held = queries.held(vendor_id)
@@ -153,7 +159,16 @@ def change_tier(
             service.choose_tier(vendor_id, tier, price, actor=actor, now=now, base_version=base_version)
         return ChangeState.APPLIED
     with unit_of_work():
-        change = changes.request(vendor_id, price, when, actor=actor, now=now, base_version=base_version, notify=notify)
+        change = changes.request(
+            vendor_id,
+            price,
+            when,
+            actor=actor,
+            now=now,
+            base_version=base_version,
+            notify=notify,
+            proration_at=proration_at,
+        )
         data = {"price": price.id, "tier": tier.code, "when": str(when), "change": change.id}
         audit.record(actor, "subscription.change_requested", vendor_id=vendor_id, data=data, now=now)
         outbox.enqueue(

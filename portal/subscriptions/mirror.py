@@ -187,16 +187,6 @@ def _grant_upgrade(subscription: VendorSubscription, invoice: Invoice, now: date
         )
 
 
-def close_for_good(subscription: VendorSubscription, *, now: datetime) -> None:
-    """Stripe no longer knows the subscription: it has ended."""
-    if subscription.status != Status.CANCELLED:
-        before = subscription.status
-        subscription.status = Status.CANCELLED
-        entitlements.end_tier_grants(subscription.vendor_id, now=now)
-        _end_credits(subscription, STRIPE, now)
-        note(subscription, "status_changed", actor=STRIPE, now=now, before=before, after=str(Status.CANCELLED))
-
-
 def _end_credits(subscription: VendorSubscription, actor: Actor, now: datetime) -> None:
     """Included credits last as long as the subscription; bought ones stay (SUB-7)."""
     source = f"subscription:{subscription.stripe_subscription_id}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import and_, select
 
+from portal.catalog import queries as catalog
 from portal.catalog.models import SubscriptionTier, TierPrice
 from portal.catalog.rules import Cycle, Price
 from portal.credits.models import CreditAccount
@@ -13,9 +14,10 @@ from portal.identity.models import Vendor
 from portal.kit.db import db
 from portal.kit.errors import NotFound
 from portal.kit.money import Money
-from portal.subscriptions.changes import UNDER_WAY
+from portal.subscriptions.changes import UNDER_WAY, under_way
 from portal.subscriptions.models import SubscriptionEvent, TierChange, VendorSubscription
-from portal.subscriptions.rules import ChangeState, Provider, Status, When
+from portal.subscriptions.remote import Remote
+from portal.subscriptions.rules import FROM_STRIPE, ChangeState, Provider, Status, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,12 @@ class Held:
     trial_ends_at: datetime | None
     period_start: datetime
     period_end: datetime
+    cancel_at_period_end: bool
     version: int
     stripe_customer_id: str | None
     stripe_subscription_id: str | None
     stripe_item_id: str | None
+    stripe_schedule_id: str | None
 
 
 def held(vendor_id: int) -> Held:
@@ -50,8 +54,27 @@ def held(vendor_id: int) -> Held:
     s: VendorSubscription = row[0]
     return Held(
         s.id, vendor_id, s.tier_id, s.price_id, Status(s.status), Provider(s.provider), s.trial_ends_at,
-        s.period_start, s.period_end, s.version, row[1], s.stripe_subscription_id, s.stripe_item_id,
+        s.period_start, s.period_end, s.cancel_at_period_end, s.version, row[1], s.stripe_subscription_id,
+        s.stripe_item_id, s.stripe_schedule_id,
     )  # fmt: skip
+
+
+def in_step(vendor_id: int, remote: Remote) -> bool:
+    """Do we hold exactly what Stripe's list of subscriptions says (which leaves the card out)?
+
+    Never while a change is under way: its settling is what mirroring is for.
+    """
+    if version(vendor_id) is None:
+        return False
+    ours = held(vendor_id)
+    price = catalog.price(ours.price_id) if ours.price_id else None
+    here = (ours.stripe_subscription_id, ours.status, price.stripe_price_id if price else None, ours.period_start,
+            ours.period_end, ours.trial_ends_at, ours.cancel_at_period_end, ours.stripe_schedule_id,
+            ours.stripe_item_id)  # fmt: skip
+    there = (remote.id, FROM_STRIPE[remote.status], remote.stripe_price_id, remote.period_start,
+             remote.period_end, remote.trial_end, remote.cancel_at_period_end, remote.schedule_id,
+             remote.item_id)  # fmt: skip
+    return here == there and not remote.pending_update and under_way(ours.id) is None
 
 
 def version(vendor_id: int) -> int | None:

@@ -63,6 +63,9 @@ FROM_STRIPE = {
 
 REMINDER_DAYS = (7, 3, 1)
 
+#: How long a preview may be confirmed (SUB-4).
+PREVIEW_HOLDS = timedelta(minutes=15)
+
 
 def is_open(status: Status) -> bool:
     """May the vendor use the product?"""
@@ -128,3 +131,8 @@ def credits_for(included: int, cycle: Cycle) -> int:
 def extended_trial(trial_ends_at: datetime | None, now: datetime, days: int) -> datetime:
     """When a trial ends after ``days`` more: counted from its end, or from now when that has passed."""
     return max(trial_ends_at or now, now) + timedelta(days=days)
+
+
+def preview_holds(proration_at: datetime, period_start: datetime, now: datetime) -> bool:
+    """May figures computed for ``proration_at`` still be confirmed: 15 minutes old at most, of this period (SUB-4)?"""
+    return max(period_start, now - PREVIEW_HOLDS) <= proration_at <= now

@@ -20,6 +20,7 @@ from portal.subscriptions.rules import ChangeState, When
 from portal.web.admin import tier_change_form, words
 from portal.web.admin.tier_change_form import TierChangeForm
 from portal.web.kit import audience, filters, responder, signed_in
+from portal.web.kit.forms import second
 
 blueprint = Blueprint("admin_tier_change", __name__)
 TEMPLATE = "admin/tier_change/page.html"
@@ -71,6 +72,7 @@ def apply(vendor_id: int) -> Response:
         state = flows.change_tier(
             vendor_id, choice.price.id, When(filled.when.data), actor=signed_in.actor(),
             base_version=int(filled.base_version.data), notify=filled.notify.data,
+            proration_at=second(filled.proration_at.data),
         )  # fmt: skip
     except Unavailable:
         return _under_way(sheet)

@@ -4,8 +4,9 @@ from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from wtforms import BooleanField, Field, HiddenField, RadioField, SelectChoice
-from wtforms.validators import Regexp, ValidationError
+from wtforms import BooleanField, Field, HiddenField, IntegerField, RadioField, SelectChoice
+from wtforms.validators import Optional, Regexp, ValidationError
+from wtforms.widgets import HiddenInput
 
 from portal.reporting.compare import Choice, Direction
 from portal.reporting.tier_sheet import TierSheet
@@ -32,6 +33,8 @@ class TierChangeForm(Form):
     base_version = HiddenField(
         validators=[Regexp(r"^\d{1,18}$", message=_l("This form is out of date. Load the page again, then send it."))]
     )
+
+    proration_at = IntegerField(widget=HiddenInput(), validators=[Optional()])
 
     def offer(self, sheet: TierSheet) -> None:
         """Fill in what can be chosen."""

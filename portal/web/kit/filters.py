@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency, format_decimal
 from flask import Flask, g
-from flask_babel import get_locale
+from flask_babel import get_locale, gettext
 
 from portal.kit.errors import PortalError
 from portal.kit.money import Money, minor_digits
@@ -68,15 +68,25 @@ def number(value: int | float) -> str:
     return format_decimal(value, locale=_locale())
 
 
+def translated(text: str) -> str:
+    """A text from the catalog or of the operator's own in the reader's language; a % in it means a per cent sign."""
+    return str(gettext(text)) if text else ""
+
+
 def error_text(error: PortalError) -> str:
     """A PortalError in the reader's language, its parameters filled in."""
-    from flask_babel import gettext
-
     return str(gettext(error.message, **error.params))
 
 
 def init_app(app: Flask) -> None:
     """Register the filters."""
     app.jinja_env.filters.update(
-        money=money, day=day, short_day=short_day, datetime=moment, iso=iso, number=number, error_text=error_text
+        money=money,
+        day=day,
+        short_day=short_day,
+        datetime=moment,
+        iso=iso,
+        number=number,
+        error_text=error_text,
+        translated=translated,
     )

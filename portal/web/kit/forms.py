@@ -1,5 +1,6 @@
 """Forms: trimmed input, one way to show what a room refused at the field it belongs to."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from flask_babel import gettext as _
@@ -48,3 +49,10 @@ class Form(FlaskForm):
                 self.form_errors.append(_(message))
         if not error.fields:
             self.form_errors.append(_(error.message) % error.params if error.params else _(error.message))
+
+
+def second(timestamp: int | None) -> datetime | None:
+    """A hidden field's Unix seconds as a time; None for nothing and for what is no time of this world."""
+    if timestamp is None or not 0 < timestamp < 2**33:
+        return None
+    return datetime.fromtimestamp(timestamp, UTC)

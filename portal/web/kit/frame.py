@@ -120,17 +120,24 @@ def _home(who: Visitor | None) -> str:
 
 
 def _item(
-    label: str, endpoint: str, icon: str, *, locked: bool = False, group: str = "", also: str = "", **values: Any
+    label: str,
+    endpoint: str,
+    icon: str,
+    *,
+    locked: bool = False,
+    group: str = "",
+    also: tuple[str, ...] = (),
+    **values: Any,
 ) -> NavItem:
     """``also``: the beginning of further blueprints' names that belong under this link."""
     here = (request.endpoint or "").rsplit(".", 1)[0]
-    current = here == endpoint.rsplit(".", 1)[0] or bool(also and here.startswith(also))
+    current = here == endpoint.rsplit(".", 1)[0] or here.startswith(also or "-")
     return NavItem(label, url_for(endpoint, **values), icon, current, locked, group)
 
 
 def _admin_nav() -> list[NavItem]:
     return [
-        _item(_("Vendors"), "admin_vendors.index", "users", also="admin_vendor"),
+        _item(_("Vendors"), "admin_vendors.index", "users", also=("admin_vendor", "admin_tier", "admin_trial")),
         _item(_("Profile"), "profile.index", "user-circle"),
         _item(_("Style guide"), "admin_styleguide.index", "palette", group=_("Reference")),
     ]
@@ -156,7 +163,7 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
     frame.side, frame.vendor = "vendor", vendor
     frame.nav = [
         _item(_("Dashboard"), "vendor_dashboard.index", "layout-dashboard", locked=bool(closed)),
-        _item(_("Billing"), "vendor_billing.index", "credit-card", also="vendor_checkout", code=vendor.code),
+        _item(_("Billing"), "vendor_billing.index", "credit-card", also=("vendor_checkout",), code=vendor.code),
         _item(_("Plans"), "vendor_plans.index", "stack-2", code=vendor.code),
         _item(_("Profile"), "profile.index", "user-circle"),
     ]

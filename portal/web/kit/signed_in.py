@@ -97,7 +97,7 @@ def actor() -> Actor:
     return actors.user(who.user_id, who.name)
 
 
-class LeadElsewhere(Exception):  # noqa: N818 - not an error: a guided way (ACC-4)
+class LeadElsewhere(Exception):
     """The page is closed for now; ``url`` is where the person can put it right, ``reason`` says why."""
 
     def __init__(self, url: str, reason: str) -> None:

@@ -28,7 +28,7 @@ from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import ChangeState, Provider, Status, When, add_months
 from portal.web.kit import responder, signed_in
 from portal.web.kit.filters import day, error_text, money
-from portal.web.kit.forms import Form
+from portal.web.kit.forms import Form, second
 from portal.web.vendor import changes, plan_shelf
 from portal.web.vendor.changes import Changes
 from portal.web.vendor.plan_cards import is_step_down
@@ -45,6 +45,12 @@ class ChangeForm(Form):
     when = HiddenField(_l("When"), validators=[AnyOf(list(When), _l("Choose when the change happens."))])
     base_version = IntegerField(widget=HiddenInput(), validators=[InputRequired(_l("Load the page again."))])
     due_minor = IntegerField(widget=HiddenInput(), validators=[Optional()])
+    proration_at = IntegerField(widget=HiddenInput(), validators=[Optional()])
+
+    @property
+    def shown_for(self) -> datetime | None:
+        """The second that the shown figures were computed for."""
+        return second(self.proration_at.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +98,17 @@ def apply(vendor: VendorAtDoor) -> Response:
     form = ChangeForm()
     if not form.validate():
         return _chooser(vendor, held, 422, next(iter(form.errors.values()))[0])
-    prospect = _prospect(vendor, held, form.price.data, form.when.data)
+    prospect = _prospect(vendor, held, form.price.data, form.when.data, form.shown_for)
     if refusal := _differs(form, prospect):
         return _confirmation(vendor, prospect, *refusal)
     try:
         state = flows.change_tier(
-            vendor.id, prospect.price_id, prospect.apply, actor=signed_in.actor(), base_version=form.base_version.data
+            vendor.id,
+            prospect.price_id,
+            prospect.apply,
+            actor=signed_in.actor(),
+            base_version=form.base_version.data,
+            proration_at=prospect.preview.proration_at if prospect.preview else None,
         )
     except (CardRefused, Conflict, Invalid) as error:
         return _refused(vendor, prospect, error)
@@ -122,7 +133,9 @@ def _changeable(vendor: VendorAtDoor) -> Overview:
     return held
 
 
-def _prospect(vendor: VendorAtDoor, held: Overview, price_id: int, asked: str) -> Prospect:
+def _prospect(
+    vendor: VendorAtDoor, held: Overview, price_id: int, asked: str, shown_for: datetime | None = None
+) -> Prospect:
     """Everything that the confirmation shows; NotFound for a price that this vendor cannot have."""
     if not 0 < price_id < 2**63 or price_id == held.price_id:
         raise NotFound
@@ -143,15 +156,15 @@ def _prospect(vendor: VendorAtDoor, held: Overview, price_id: int, asked: str) -
         amount=found.amount,
         apply=apply_when,
         may_be_now=may_be_now,
-        preview=_preview(vendor.id, price_id, apply_when),
+        preview=_preview(vendor.id, price_id, apply_when, shown_for),
         changes=found_changes,
         next_at=_next_charge(held, found.cycle, apply_when),
     )
 
 
-def _preview(vendor_id: int, price_id: int, apply_when: When) -> Preview | None:
+def _preview(vendor_id: int, price_id: int, apply_when: When, shown_for: datetime | None) -> Preview | None:
     try:
-        return flows.preview_change(vendor_id, price_id, apply_when)
+        return flows.preview_change(vendor_id, price_id, apply_when, shown_for)
     except Unavailable:
         return None
 

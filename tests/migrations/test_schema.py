@@ -7,13 +7,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
-from flask_migrate import downgrade, upgrade
+from flask_migrate import Migrate, downgrade, upgrade
 from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.exc import DatabaseError
 
-from config import Config
-from portal.app import create_app
-from portal.kit.db import db
+from portal.app import ROOT
+from portal.kit.db import db, engine_options
 from tests.support import databases
 
 ADDED = "INSERT INTO {table} ({columns}) VALUES ({marks})"
@@ -22,20 +21,24 @@ APPEND_ONLY = ("credit_transaction_lots", "credit_transactions", "subscription_e
 
 
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """An app on a database of its own, with no table in it."""
-    folder: Path = tmp_path_factory.mktemp("migrations")
+def migrated(built_app: Flask, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """A database of its own with no table in it, and just enough of an app to migrate it.
+
+    ``built_app`` has imported every model; building the portal twice in one process would set its gateways anew.
+    """
+    folder = tmp_path_factory.mktemp("migrations")
     before, databases.WORKER = databases.WORKER, f"{databases.WORKER}_migrations"
-    try:
-        url = databases.url_for_worker(folder)
-        key = "only-for-tests-0123456789-abcdefghij"
-        app = create_app(Config(app_env="test", secret_key=key, data_dir=folder, database_url=url, log_level="ERROR"))  # type: ignore[arg-type]
-        yield app
-        with app.app_context():
-            db.engine.dispose()
-        databases.drop(url)
-    finally:
-        databases.WORKER = before
+    url = databases.url_for_worker(folder)
+    databases.WORKER = before
+    app = Flask("migrations")
+    options = engine_options(url, durable=False)
+    app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=options)
+    db.init_app(app)
+    Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+    databases.drop(url)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """``make bench``: ``python -m tests.bench [--quick] [--only P1,P13]``. A whole run writes docs/performance.md."""
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -15,7 +16,6 @@ from tests.bench import (
     p13_start,
     peer,
     portal_side,
-    raw_side,
     report,
     rounds,
     vendors,
@@ -41,7 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="portal-bench-") as folder:
         try:
             with ground(Path(folder)) as servers:
-                return run(servers, wanted, rounds.QUICK if options.quick else rounds.FULL, write=not options.quick)
+                return run(
+                    servers,
+                    wanted,
+                    rounds.QUICK if options.quick else rounds.FULL,
+                    write=not (options.quick or options.only),
+                )
         except NoPostgres as problem:
             print(problem)
             return 1
@@ -50,17 +55,17 @@ def main(arguments: Sequence[str]) -> int:
 def run(servers: Ground, wanted: list[str], sizes: Sizes, *, write: bool) -> int:
     """Measure one figure after the other and report."""
     say("Preparing …")
+    load = os.getloadavg()[0]
     servers.create("seed")
     app = portal_side.build(servers, "seed")
     cast = vendors.settle_in(app, servers)
-    statements = raw_side.capture(app, cast.events[0])
     python = ""
     if {"P1", "P1b"} & set(wanted):
         python = peer.interpreter(ROOT / "var")
         servers.create("peer")
         peer.settle_in(servers, python, "peer", cast.events)
     measures: dict[str, Callable[[], Figure]] = {
-        "P1": lambda: p1_webhook.measure(servers, cast, statements, python, sizes, say),
+        "P1": lambda: p1_webhook.measure(servers, app, cast, python, sizes, say),
         "P1b": lambda: p1b_applied.measure(servers, cast, python, sizes, say),
         "P8": lambda: p8_pages.measure(servers, cast, sizes, say),
         "P9": lambda: p9_queries.measure(app, cast, say),
@@ -72,7 +77,7 @@ def run(servers: Ground, wanted: list[str], sizes: Sizes, *, write: bool) -> int
         figures.append(measures[code]())
         say(report.figure(figures[-1]))
     if write:
-        report.write(figures, servers, peer.versions(python) if python else {})
+        report.write(figures, servers, peer.versions(python) if python else {}, load)
     return 0
 
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+
+from flask import Flask
 
 from portal.cli.setup_ports import wait_until
 from tests.bench import events, load, peer, portal_side, raw_side, rounds
@@ -103,8 +104,9 @@ OURS = ("SELECT count(*) FROM webhook_events", "SELECT count(*) FROM outbox_jobs
 THEIRS = ("SELECT count(*) FROM djstripe_webhookeventtrigger WHERE valid", "SELECT count(*) FROM djstripe_event")
 
 
-def measure(ground: Ground, cast: Cast, statements: dict[str, Any], python: str, sizes: Sizes, tell: Tell) -> Figure:
-    """P1, in databases of its own."""
+def measure(ground: Ground, app: Flask, cast: Cast, python: str, sizes: Sizes, tell: Tell) -> Figure:
+    """P1, in databases of its own. ``app`` stands on the seed; what it is seen to send is repeated and counted."""
+    statements = raw_side.capture(app, cast.events[0])
     ground.create("ours", ground.full("seed"))
     ground.create("raw", ground.full("seed"))
     with ExitStack() as stack:
@@ -118,7 +120,7 @@ def measure(ground: Ground, cast: Cast, statements: dict[str, Any], python: str,
         deferred = _peer(stack, ground, python, "deferred", THEIRS[:1], cast, sizes.peer * 2)
         sides: dict[str, Side] = {"ours": ours, "raw": raw, "dj-stripe": given, "dj-stripe deferred": deferred}
         taken = rounds.take(sides, sizes.rounds, tell)
-    return _webhook_figure(taken, len(statements["statements"]))
+    return _webhook_figure(taken, raw_side.count_in_request(app, cast.events[0]))
 
 
 def _peer(
@@ -129,7 +131,7 @@ def _peer(
     return Webhook(f"dj_{mode}", port, peer.PATH, [server.pid], ground, "peer", rows, cast, count)
 
 
-def _webhook_figure(taken: dict[str, list[Reading]], statements: int) -> Figure:
+def _webhook_figure(taken: dict[str, list[Reading]], sent: raw_side.Sent) -> Figure:
     cpu = {name: rounds.cpu(readings) for name, readings in taken.items()}
     rate = {name: rounds.rate(readings) for name, readings in taken.items()}
     times, share = ratios(cpu["dj-stripe"], cpu["ours"]), ratios(rate["ours"], rate["raw"])
@@ -144,7 +146,7 @@ def _webhook_figure(taken: dict[str, list[Reading]], statements: int) -> Figure:
     goals = [
         Goal("CPU less than dj-stripe's", times.median, "at least", 15),
         Goal("of the raw statements' rate (%)", share.median * 100, "at least", 35, 0),
-        Goal("statements inside the request", statements, "at most", 2, 0),
+        Goal("statements inside the request, the pool's ping included", sent.statements + sent.pings, "at most", 2, 0),
     ]
     return Figure("P1", "Stripe webhook: verify, store once, answer", HOW, lines, goals, NOTES)
 
@@ -162,6 +164,8 @@ NOTES = (
     "each event is answered from the event itself, in its favour. We store event and job; the rest is P1b.",
     "“Deferred” is dj-stripe with a callback of the application's that does nothing: only the raw trigger is stored, "
     "neither once (a repeated event is stored again) nor with a job.",
+    "Statements were counted over a real request with no Stripe configured, which a call to Stripe would have failed. "
+    "BEGIN and COMMIT are not counted; the connection pool's ping before the transaction is.",
     "The raw floor is one process with as many threads and connections as the web process, which repeats the "
     "statements that the product was seen to execute, with parameters made beforehand: no HTTP, no signature, no JSON.",
 )

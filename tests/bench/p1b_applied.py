@@ -60,10 +60,9 @@ which applies inside the request). CPU is that of web, worker, scheduler, Redis 
 side, of web and backends on dj-stripe's; that of the loopback Stripe, the sandbox, on neither."""
 NOTES = (
     "Ours asks Stripe for the subscription (with payment method and latest invoice) and for the invoice with its "
-    "payments, and mirrors both with rights and history; dj-stripe asks for the subscription and stores it with its "
+    "payments, and mirrors both; dj-stripe asks for the subscription and stores it with its "
     "items. Nothing has changed on the subscription, for either side.",
     "Both speak API version 2026-10-28.endive with the sandbox. dj-stripe 2.11 keeps the document as JSON and takes "
     "the newest shapes; only its request for a customer's `sources`, long gone from the API, was left out when its "
     "database was filled beforehand.",
-    "The rate of ours is held down by the cap on jobs in flight and by one worker process, not by CPU.",
 )

@@ -5,17 +5,25 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import IO, Any
+from unittest.mock import patch
 
 from flask import Flask
+from flask.testing import FlaskClient
 from psycopg.types.json import Jsonb
 from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
 
+from portal.gateways import stripe
 from portal.kit import clock
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
 from portal.stripe_events import service as inbox
+from tests.bench import events
 from tests.bench.ground import Ground
+from tests.bench.portal_side import PATH
 from tests.bench.processes import ROOT, clean_environment
 
 SAMPLE = "evt_bench_sample"
@@ -48,6 +56,55 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Jsonb):
         return json.dumps(value.obj)
     return value if value is None or isinstance(value, int | str) else str(value)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What one request sends to the database: the product's statements, and the pool's ping before the first."""
+
+    statements: int
+    pings: int
+
+
+def count_in_request(app: Flask, template: dict[str, Any]) -> Sent:
+    """Counted over a real request, with no Stripe configured: one that called Stripe would fail.
+
+    Raises RuntimeError when the event is not taken. Nothing is left of it.
+    """
+    with app.app_context():
+        engine = db.engine
+    client, gateway = app.test_client(), stripe._gateway
+    seen: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    stripe.configure("", "", 0)
+    try:
+        answers = [_send(client, template, "first")]  # a pool without a connection has nothing to ping
+        sqlalchemy_event.listen(engine, "before_cursor_execute", note)
+        with patch.object(engine.dialect, "do_ping", wraps=engine.dialect.do_ping) as ping:
+            answers.append(_send(client, template, "counted"))
+        sqlalchemy_event.remove(engine, "before_cursor_execute", note)
+    finally:
+        stripe._gateway = gateway
+    if answers != [200, 200]:
+        raise RuntimeError(f"events were answered with {answers}")
+    _forget(engine)
+    return Sent(len(seen), ping.call_count)
+
+
+def _send(client: FlaskClient, template: dict[str, Any], number: str) -> int:
+    body, headers = events.signed(events.numbered(template, number))
+    return client.post(PATH, data=body, headers=headers).status_code
+
+
+def _forget(engine: Engine) -> None:
+    """Other figures copy this database, and would have to apply these events."""
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM outbox_jobs WHERE dedupe_key LIKE 'stripe-event:evt_bench_%'"))
+        connection.execute(text("DELETE FROM webhook_events WHERE stripe_event_id LIKE 'evt_bench_%'"))
+    engine.dispose()
 
 
 class RawProcess:

@@ -51,7 +51,7 @@ def summary(figures: Iterable[Figure]) -> str:
     return "\n".join(rows)
 
 
-def machine(ground: Ground, peer: Mapping[str, str]) -> str:
+def machine(ground: Ground, peer: Mapping[str, str], load: float) -> str:
     """What the figures were taken on, without names or places."""
     ours = {name: importlib.metadata.version(name) for name in ("Flask", "SQLAlchemy", "granian", "psycopg", "stripe")}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
@@ -60,18 +60,30 @@ def machine(ground: Ground, peer: Mapping[str, str]) -> str:
         f"Python {platform.python_version()}",
         f"PostgreSQL {ground.show('server_version').split()[0]} on the same machine, fsync {ground.show('fsync')}, "
         f"synchronous_commit {ground.show('synchronous_commit')}; the same server for every side",
-        f"granian with {WORKERS} worker and {THREADS} threads for every side",
+        f"granian with {WORKERS} worker and {THREADS} threads for every side that is a server",
         "ours: " + ", ".join(f"{name} {version}" for name, version in ours.items()),
         *(["the peer: " + ", ".join(f"{name} {version}" for name, version in peer.items())] if peer else []),
-        f"load before the start: {os.getloadavg()[2]:.1f} (mean of 15 minutes)",
+        f"load when it began: {load:.1f}, when it ended: {os.getloadavg()[0]:.1f} ({_noise(load)})",
     ]
     return "\n".join(f"- {fact}." for fact in facts)
 
 
-def write(figures: Sequence[Figure], ground: Ground, peer: Mapping[str, str], target: Path = TARGET) -> None:
+def _noise(load: float) -> str:
+    """``load`` is that of others: nothing of the bench ran yet."""
+    if load < 0.5:
+        return "the machine was otherwise idle"
+    return (
+        "other work shared the machine: absolute times and rates are worse than on an idle one, also CPU times, since "
+        "cores and caches were shared; only ratios compare"
+    )
+
+
+def write(
+    figures: Sequence[Figure], ground: Ground, peer: Mapping[str, str], load: float, target: Path = TARGET
+) -> None:
     """docs/performance.md anew."""
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
-    parts = [HEAD, f"Taken on {day} by `make bench`, on:\n\n{machine(ground, peer)}", summary(figures)]
+    parts = [HEAD, f"Taken on {day} by `make bench`, on:\n\n{machine(ground, peer, load)}", summary(figures)]
     target.write_text("\n\n".join([*parts, *(figure(measured) for measured in figures)]) + "\n")
 
 

@@ -1,11 +1,11 @@
 """The house is put together here: extensions, doors, error pages, and which event wakes which verb."""
 
 import importlib
+import os
 from pathlib import Path
 
 from flask import Flask, Response, g, has_request_context, request, session
 from flask_babel import Babel
-from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -26,7 +26,6 @@ EVENTS: dict[str, tuple[str, ...]] = {
 }
 
 csrf = CSRFProtect()
-migrate = Migrate()
 babel = Babel()
 
 
@@ -65,6 +64,8 @@ def create_app(config: Config | None = None) -> Flask:
     _redis(app, config)
     _pages(app, config)
     _doors(app)
+    if app.testing or os.environ.get("FLASK_RUN_FROM_CLI"):
+        _commands(app)
     _wire(app, config)
     return app
 
@@ -76,7 +77,6 @@ def _database(app: Flask, config: Config) -> None:
         Path(config.sqlalchemy_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(config.sqlalchemy_url, durable=config.app_env != "test")
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
 
 
 def _redis(app: Flask, config: Config) -> None:
@@ -146,10 +146,19 @@ def _locale() -> str:
 
 
 def _doors(app: Flask) -> None:
-    from portal import api, cli, web
+    from portal import api, web
 
     web.register(app)
     api.register(app, csrf)
+
+
+def _commands(app: Flask) -> None:
+    """Commands and migrations: what only the command line needs would cost every web process memory and time."""
+    from flask_migrate import Migrate
+
+    from portal import cli
+
+    Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True)
     cli.register(app)
 
 

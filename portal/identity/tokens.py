@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-import jwt
-
 from portal.identity.models import RefreshToken
 from portal.kit import clock
 from portal.kit.db import db
@@ -91,11 +89,15 @@ def _sign(claims: Claims, now: datetime, expires_at: datetime) -> str:
         "exp": expires_at,
         "jti": secrets.token_hex(8),
     }
+    import jwt  # late: it brings the whole of cryptography, which pages never need
+
     return jwt.encode(payload, _key, algorithm="HS256")
 
 
 def verify_access(token: str) -> Claims:
     """The claims of a token that we signed and that has not run out. Unauthenticated otherwise."""
+    import jwt
+
     try:
         required = {"require": ["exp", "aud", "sub"]}
         payload: dict[str, Any] = jwt.decode(token, _key, algorithms=["HS256"], audience=AUDIENCE, options=required)  # type: ignore[arg-type]

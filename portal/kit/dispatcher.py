@@ -5,10 +5,10 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue
 from sqlalchemy.exc import OperationalError
 
 from portal.kit import clock, log, outbox, periodic
@@ -16,6 +16,9 @@ from portal.kit.db import db
 from portal.kit.models import Heartbeat
 from portal.kit.outbox import Claim
 from portal.kit.unit_of_work import unit_of_work
+
+if TYPE_CHECKING:
+    from rq import Queue
 
 QUEUE = "portal"
 WAKE = "portal:wake"
@@ -40,13 +43,20 @@ def wake(redis: Redis) -> None:
         logger.warning("outbox.wake_failed")
 
 
+def _queue(redis: Redis) -> "Queue":
+    """RQ's queue; imported here because web processes only wake the scheduler and never touch it."""
+    from rq import Queue
+
+    return Queue(QUEUE, connection=redis)
+
+
 def dispatch(redis: Redis) -> int:
     """Claim due jobs and push them to the queue; returns how many. A refused push gives the claim back."""
     with unit_of_work():
         claims = outbox.claim_due()
     unsent: list[Claim] = list(claims)
     try:
-        queue = Queue(QUEUE, connection=redis)
+        queue = _queue(redis)
         for claim in claims:
             queue.enqueue(
                 EXECUTE,

@@ -32,5 +32,11 @@ def payer(client: FlaskClient, pushed: Sandbox, travel: Travel) -> Somebody:
 
 @pytest.fixture
 def later(client: FlaskClient, pushed: Sandbox, travel: Travel):
-    """``later(days=…)``: let time pass with everything that happens in it."""
+    """``later(days=…)``: let time pass with everything that happens in it, each thing on its date."""
     return lambda **delta: lives_on(pushed, client, travel, **delta)
+
+
+@pytest.fixture
+def much_later(client: FlaskClient, pushed: Sandbox, travel: Travel):
+    """The same in steps of two days, where no date matters but the ends of periods."""
+    return lambda **delta: lives_on(pushed, client, travel, step=48, **delta)

@@ -77,7 +77,7 @@ class Life(RuleBasedStateMachine):
     @rule(days=st.sampled_from([1, 5, 12, 33]))
     def time_passes(self, days: int) -> None:
         before = queries.held(self.who.id).period_end
-        lives_on(self.sandbox, self.client, self.travel, days=days)
+        lives_on(self.sandbox, self.client, self.travel, step=24, days=days)
         renewed = self.travel.now > before + timedelta(hours=2)
         if self.status == "trial" and renewed:
             self.status = "trial_ended"

@@ -64,9 +64,9 @@ def upgrades(sandbox: Sandbox) -> list[dict]:
 
 
 def test_a_declined_card_leaves_the_old_tier_until_the_invoice_is_paid(
-    client: FlaskClient, pushed: Sandbox, payer: Somebody, later
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:
-    later(days=1)
+    much_later(days=1)
     card(pushed, payer, FAILS)
     settle(pushed, client)
     assert change(payer) == ChangeState.AWAITING_PAYMENT
@@ -83,11 +83,11 @@ def test_a_declined_card_leaves_the_old_tier_until_the_invoice_is_paid(
 
 
 def test_an_upgrade_that_nobody_pays_lapses_after_23_hours(
-    client: FlaskClient, pushed: Sandbox, payer: Somebody, later
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:
     card(pushed, payer, FAILS)
     change(payer)
-    later(hours=24)
+    much_later(hours=24)
     assert state_of(payer) == ("active", "professional", ["refused"])
     assert [i["status"] for i in upgrades(pushed)] == ["void"]
     card(pushed, payer, "pm_card_visa")
@@ -113,22 +113,22 @@ def test_three_d_secure_decides(
 
 
 def test_next_cycle_keeps_the_tier_until_the_period_ends(
-    client: FlaskClient, pushed: Sandbox, payer: Somebody, later
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:
     assert change(payer, "essential", When.NEXT) == ChangeState.SCHEDULED
     settle(pushed, client)
     assert state_of(payer) == ("active", "professional", ["scheduled"])
     assert mails_to(payer)["change_scheduled"] == 1
-    later(days=30)  # 14 February: the last day
+    much_later(days=30)  # 14 February: the last day
     assert state_of(payer)[1] == "professional"
-    later(days=2)
+    much_later(days=2)
     assert state_of(payer) == ("active", "essential", ["applied"])
     paid = [i["amount_paid"] for i in stripe_get(pushed, "invoices", limit="100")["data"]]
     assert paid == [4900, 9900]  # 49.00 from 15 February on, nothing prorated
     assert mails_to(payer)["tier_changed"] == 1
 
 
-def test_a_scheduled_change_can_be_undone(client: FlaskClient, pushed: Sandbox, payer: Somebody, later) -> None:
+def test_a_scheduled_change_can_be_undone(client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later) -> None:
     change(payer, "essential", When.NEXT)
     settle(pushed, client)
     flows.undo_change(payer.id, actor=ADMIN, base_version=queries.held(payer.id).version)
@@ -136,7 +136,7 @@ def test_a_scheduled_change_can_be_undone(client: FlaskClient, pushed: Sandbox, 
     assert state_of(payer) == ("active", "professional", ["undone"])
     with pytest.raises(Conflict):
         flows.undo_change(payer.id, actor=ADMIN, base_version=queries.held(payer.id).version)
-    later(days=32)
+    much_later(days=32)
     assert state_of(payer)[1] == "professional"
 
 
@@ -152,19 +152,19 @@ def test_a_schedule_released_in_stripes_dashboard_is_undone_here(
 
 
 def test_a_new_wish_takes_the_place_of_the_scheduled_one(
-    client: FlaskClient, pushed: Sandbox, payer: Somebody, later
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:
     change(payer, "essential", When.NEXT)
     settle(pushed, client)
     assert change(payer, "business", When.NEXT) == ChangeState.SCHEDULED
     settle(pushed, client)
     assert state_of(payer) == ("active", "professional", ["undone", "scheduled"])
-    later(days=32)
+    much_later(days=32)
     assert state_of(payer) == ("active", "business", ["undone", "applied"])
 
 
 def test_a_crash_between_the_two_calls_of_a_schedule_is_repaired(
-    client: FlaskClient, pushed: Sandbox, payer: Somebody, later, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Crashed(BaseException):
         """As kill -9 does it: nothing after this line runs."""
@@ -182,7 +182,7 @@ def test_a_crash_between_the_two_calls_of_a_schedule_is_repaired(
     settle(pushed, client)
     assert state_of(payer) == ("active", "professional", ["scheduled"])
     assert len(stripe_get(pushed, "subscription_schedules")["data"]) == 1
-    later(days=32)
+    much_later(days=32)
     assert state_of(payer) == ("active", "essential", ["applied"])
 
 
@@ -212,7 +212,7 @@ def test_a_500_of_stripes_is_carried_on_and_charged_once(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_500_for_a_schedule_is_carried_on(
-    client: FlaskClient, pushed: Sandbox, payer: Somebody, later, when: str
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later, when: str
 ) -> None:
     order(pushed, kind="status", status=500, when=when, path="^POST /v1/subscription_schedules", times=3)
     with pytest.raises(Unavailable):
@@ -223,13 +223,13 @@ def test_a_500_for_a_schedule_is_carried_on(
     settle(pushed, client)
     assert state_of(payer) == ("active", "professional", ["scheduled"])
     assert len(stripe_get(pushed, "subscription_schedules")["data"]) == 1
-    later(days=32)
+    much_later(days=32)
     assert state_of(payer) == ("active", "essential", ["applied"])
 
 
-def test_an_unpaid_invoice_blocks_a_change(client: FlaskClient, pushed: Sandbox, payer: Somebody, later) -> None:
+def test_an_unpaid_invoice_blocks_a_change(client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later) -> None:
     card(pushed, payer, FAILS)
-    later(days=32)
+    much_later(days=32)
     assert queries.held(payer.id).status == Status.PAST_DUE
     with pytest.raises(Conflict, match="invoice_unpaid"):
         change(payer)

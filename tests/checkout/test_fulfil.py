@@ -148,7 +148,7 @@ def test_another_choice_closes_the_first_page(client: FlaskClient, sandbox: Sand
     pays(second, own_card(1))
     settle(sandbox, client)
     assert orders() == [("cancelled", None), ("fulfilled", None)]
-    assert queries.overview(buyer.id).tier_code == "business"  # type: ignore[union-attr]
+    assert queries.overview(buyer.id).tier_code == "business"
 
 
 def test_who_pays_already_cannot_buy_a_second_time(client: FlaskClient, sandbox: Sandbox, buyer: Somebody) -> None:

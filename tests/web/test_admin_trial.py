@@ -69,7 +69,7 @@ def test_a_free_time_with_a_card_on_file_is_extended_at_stripe_too(client, admin
     stories.settle(sandbox, client)
     assert ends(who.id) == "2027-02-05"
     customer = stories.vendor_row(who).stripe_customer_id
-    [held] = stories.stripe_get(sandbox, "subscriptions", customer=customer)["data"]
+    [held] = stories.stripe_get(sandbox, "subscriptions", customer=str(customer))["data"]
     assert held["trial_end"] == int(queries.overview(who.id).trial_ends_at.timestamp())
 
 

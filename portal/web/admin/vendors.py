@@ -33,9 +33,8 @@ def index() -> Response:
         stages=[(str(stage), words.stage(stage)) for stage in Stage],
         tier_names=vendor_list.tier_names,
     )
-    if responder.is_partial() and cursor is None:
-        response.headers["HX-Replace-Url"] = links.to()  # without the empty fields that a form sends
-    return response
+    # Without the empty fields that a form sends.
+    return responder.shown_at(response, links.to()) if cursor is None else response
 
 
 @blueprint.get("/admin/clients")

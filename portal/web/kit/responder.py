@@ -24,6 +24,13 @@ def vary(response: Response) -> Response:
     return response
 
 
+def shown_at(response: Response, url: str) -> Response:
+    """Let the address bar show ``url`` for a fragment that stands for a page."""
+    if is_partial():
+        response.headers["HX-Replace-Url"] = url
+    return response
+
+
 def go(url: str) -> Response:
     """Send the browser to ``url``, on our origin or to a provider's page; htmx itself fetches same-origin only."""
     if is_partial():

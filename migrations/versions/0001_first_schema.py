@@ -101,7 +101,7 @@ def upgrade() -> None:
         sa.Column("created_at", AT, nullable=False),
         sa.CheckConstraint(
             "provisioning IN ('domain', 'mailboxes', 'certificate', 'storage', 'manual')",
-            name="ck_addon_products_provisioning",
+            name=op.f("ck_addon_products_provisioning"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_addon_products"),
         sa.UniqueConstraint("code", name="uq_addon_products_code"),
@@ -157,7 +157,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(length=32), nullable=False),
         sa.Column("created_at", AT, nullable=False),
         sa.Column("done_at", AT, nullable=True),
-        sa.CheckConstraint("state IN ('pending', 'done', 'dead')", name="ck_outbox_jobs_state"),
+        sa.CheckConstraint("state IN ('pending', 'done', 'dead')", name=op.f("ck_outbox_jobs_state")),
         sa.PrimaryKeyConstraint("id", name="pk_outbox_jobs"),
         sa.UniqueConstraint("dedupe_key", name="uq_outbox_jobs_dedupe_key"),
     )
@@ -187,7 +187,7 @@ def upgrade() -> None:
         sa.Column("body_html", sa.Text(), nullable=True),
         sa.Column("created_at", AT, nullable=False),
         sa.Column("sent_at", AT, nullable=True),
-        sa.CheckConstraint("state IN ('queued', 'sent', 'kept')", name="ck_sent_mails_state"),
+        sa.CheckConstraint("state IN ('queued', 'sent', 'kept')", name=op.f("ck_sent_mails_state")),
         sa.PrimaryKeyConstraint("id", name="pk_sent_mails"),
         sa.UniqueConstraint("dedupe_key", name="uq_sent_mails_dedupe_key"),
     )
@@ -219,10 +219,12 @@ def upgrade() -> None:
         sa.Column("retired_at", AT, nullable=True),
         sa.Column("stripe_product_id", sa.String(length=255), nullable=True),
         sa.Column("created_at", AT, nullable=False),
-        sa.CheckConstraint("credit_policy IN ('reset', 'rollover')", name="ck_subscription_tiers_credit_policy"),
-        sa.CheckConstraint("included_credits >= 0", name="ck_subscription_tiers_included_credits"),
-        sa.CheckConstraint("rollover_cap IS NULL OR rollover_cap >= 0", name="ck_subscription_tiers_rollover_cap"),
-        sa.CheckConstraint("trial_days >= 0", name="ck_subscription_tiers_trial_days"),
+        sa.CheckConstraint("credit_policy IN ('reset', 'rollover')", name=op.f("ck_subscription_tiers_credit_policy")),
+        sa.CheckConstraint("included_credits >= 0", name=op.f("ck_subscription_tiers_included_credits")),
+        sa.CheckConstraint(
+            "rollover_cap IS NULL OR rollover_cap >= 0", name=op.f("ck_subscription_tiers_rollover_cap")
+        ),
+        sa.CheckConstraint("trial_days >= 0", name=op.f("ck_subscription_tiers_trial_days")),
         sa.PrimaryKeyConstraint("id", name="pk_subscription_tiers"),
         sa.UniqueConstraint("code", name="uq_subscription_tiers_code"),
         sa.UniqueConstraint("stripe_product_id", name="uq_subscription_tiers_stripe_product_id"),
@@ -257,7 +259,7 @@ def upgrade() -> None:
         sa.Column("blocked_at", AT, nullable=True),
         sa.Column("created_at", AT, nullable=False),
         sa.CheckConstraint(
-            "stage IN ('onboarding', 'building', 'deployed', 'active', 'supporting')", name="ck_vendors_stage"
+            "stage IN ('onboarding', 'building', 'deployed', 'active', 'supporting')", name=op.f("ck_vendors_stage")
         ),
         sa.PrimaryKeyConstraint("id", name="pk_vendors"),
         sa.UniqueConstraint("code", name="uq_vendors_code"),
@@ -279,7 +281,9 @@ def upgrade() -> None:
         sa.Column("vendor_id", BIG, nullable=True),
         sa.Column("received_at", AT, nullable=False),
         sa.Column("handled_at", AT, nullable=True),
-        sa.CheckConstraint("state IN ('received', 'handled', 'ignored', 'failed')", name="ck_webhook_events_state"),
+        sa.CheckConstraint(
+            "state IN ('received', 'handled', 'ignored', 'failed')", name=op.f("ck_webhook_events_state")
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_webhook_events"),
         sa.UniqueConstraint("stripe_event_id", name="uq_webhook_events_stripe_event_id"),
     )
@@ -298,8 +302,8 @@ def upgrade() -> None:
         sa.Column("stripe_price_id", sa.String(length=255), nullable=True),
         sa.Column("valid_from", AT, nullable=False),
         sa.Column("valid_until", AT, nullable=True),
-        sa.CheckConstraint("cycle IN ('monthly', 'yearly')", name="ck_addon_prices_cycle"),
-        sa.CheckConstraint("amount_minor >= 0", name="ck_addon_prices_amount"),
+        sa.CheckConstraint("cycle IN ('monthly', 'yearly')", name=op.f("ck_addon_prices_cycle")),
+        sa.CheckConstraint("amount_minor >= 0", name=op.f("ck_addon_prices_amount")),
         sa.ForeignKeyConstraint(["addon_id"], ["addon_products.id"], name="fk_addon_prices_addon_id_addon_products"),
         sa.PrimaryKeyConstraint("id", name="pk_addon_prices"),
         sa.UniqueConstraint("stripe_price_id", name="uq_addon_prices_stripe_price_id"),
@@ -318,7 +322,7 @@ def upgrade() -> None:
         "credit_accounts",
         sa.Column("vendor_id", BIG, nullable=False),
         sa.Column("balance", BIG, nullable=False),
-        sa.CheckConstraint("balance >= 0", name="ck_credit_accounts_balance"),
+        sa.CheckConstraint("balance >= 0", name=op.f("ck_credit_accounts_balance")),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_credit_accounts_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("vendor_id", name="pk_credit_accounts"),
     )
@@ -332,9 +336,9 @@ def upgrade() -> None:
         sa.Column("expires_at", AT, nullable=True),
         sa.Column("created_at", AT, nullable=False),
         sa.Column("vendor_id", BIG, nullable=False),
-        sa.CheckConstraint("kind IN ('grant', 'purchase', 'goodwill')", name="ck_credit_lots_kind"),
-        sa.CheckConstraint("granted > 0", name="ck_credit_lots_granted"),
-        sa.CheckConstraint("remaining >= 0 AND remaining <= granted", name="ck_credit_lots_remaining"),
+        sa.CheckConstraint("kind IN ('grant', 'purchase', 'goodwill')", name=op.f("ck_credit_lots_kind")),
+        sa.CheckConstraint("granted > 0", name=op.f("ck_credit_lots_granted")),
+        sa.CheckConstraint("remaining >= 0 AND remaining <= granted", name=op.f("ck_credit_lots_remaining")),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_credit_lots_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("id", name="pk_credit_lots"),
         sa.UniqueConstraint("vendor_id", "source", name="uq_credit_lots_vendor_id_source"),
@@ -358,10 +362,10 @@ def upgrade() -> None:
         sa.Column("vendor_id", BIG, nullable=False),
         sa.CheckConstraint(
             "kind IN ('grant', 'purchase', 'usage', 'refund', 'expiry', 'adjustment')",
-            name="ck_credit_transactions_kind",
+            name=op.f("ck_credit_transactions_kind"),
         ),
-        sa.CheckConstraint("amount <> 0", name="ck_credit_transactions_amount"),
-        sa.CheckConstraint("balance_after >= 0", name="ck_credit_transactions_balance_after"),
+        sa.CheckConstraint("amount <> 0", name=op.f("ck_credit_transactions_amount")),
+        sa.CheckConstraint("balance_after >= 0", name=op.f("ck_credit_transactions_balance_after")),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_credit_transactions_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("id", name="pk_credit_transactions"),
         sa.UniqueConstraint("vendor_id", "idempotency_key", name="uq_credit_transactions_vendor_id_idempotency_key"),
@@ -381,9 +385,9 @@ def upgrade() -> None:
         sa.Column("valid_until", AT, nullable=True),
         sa.Column("version", BIG, nullable=False),
         sa.Column("vendor_id", BIG, nullable=False),
-        sa.CheckConstraint("kind IN ('limit', 'feature')", name="ck_entitlement_grants_kind"),
-        sa.CheckConstraint("source IN ('tier', 'addon', 'override')", name="ck_entitlement_grants_source"),
-        sa.CheckConstraint("valid_until IS NULL OR valid_from <= valid_until", name="ck_entitlement_grants_span"),
+        sa.CheckConstraint("kind IN ('limit', 'feature')", name=op.f("ck_entitlement_grants_kind")),
+        sa.CheckConstraint("source IN ('tier', 'addon', 'override')", name=op.f("ck_entitlement_grants_source")),
+        sa.CheckConstraint("valid_until IS NULL OR valid_from <= valid_until", name=op.f("ck_entitlement_grants_span")),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_entitlement_grants_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("id", name="pk_entitlement_grants"),
     )
@@ -427,9 +431,11 @@ def upgrade() -> None:
         sa.Column("pdf_url", sa.Text(), nullable=True),
         sa.Column("applied_at", AT, nullable=True),
         sa.Column("vendor_id", BIG, nullable=False),
-        sa.CheckConstraint("provider IN ('stripe', 'transfer')", name="ck_invoices_provider"),
-        sa.CheckConstraint("status IN ('draft', 'open', 'paid', 'void', 'uncollectible')", name="ck_invoices_status"),
-        sa.CheckConstraint("paid_minor >= 0", name="ck_invoices_paid"),
+        sa.CheckConstraint("provider IN ('stripe', 'transfer')", name=op.f("ck_invoices_provider")),
+        sa.CheckConstraint(
+            "status IN ('draft', 'open', 'paid', 'void', 'uncollectible')", name=op.f("ck_invoices_status")
+        ),
+        sa.CheckConstraint("paid_minor >= 0", name=op.f("ck_invoices_paid")),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_invoices_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("id", name="pk_invoices"),
         sa.UniqueConstraint("provider", "number", name="uq_invoices_provider_number"),
@@ -446,7 +452,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(length=10), nullable=False),
         sa.Column("created_at", AT, nullable=False),
         sa.Column("vendor_id", BIG, nullable=False),
-        sa.CheckConstraint("role IN ('owner', 'manager', 'member')", name="ck_memberships_role"),
+        sa.CheckConstraint("role IN ('owner', 'manager', 'member')", name=op.f("ck_memberships_role")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_memberships_user_id_users"),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_memberships_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("id", name="pk_memberships"),
@@ -515,7 +521,7 @@ def upgrade() -> None:
         sa.Column("user_id", BIG, nullable=False),
         sa.Column("role", sa.String(length=10), nullable=False),
         sa.Column("created_at", AT, nullable=False),
-        sa.CheckConstraint("role IN ('admin', 'support', 'finance')", name="ck_staff_roles_role"),
+        sa.CheckConstraint("role IN ('admin', 'support', 'finance')", name=op.f("ck_staff_roles_role")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_staff_roles_user_id_users"),
         sa.PrimaryKeyConstraint("user_id", name="pk_staff_roles"),
     )
@@ -526,7 +532,7 @@ def upgrade() -> None:
         sa.Column("addon_id", BIG, nullable=False),
         sa.Column("variant", sa.String(length=20), nullable=False),
         sa.Column("included", BIG, nullable=False),
-        sa.CheckConstraint("included >= 0", name="ck_tier_addons_included"),
+        sa.CheckConstraint("included >= 0", name=op.f("ck_tier_addons_included")),
         sa.ForeignKeyConstraint(["addon_id"], ["addon_products.id"], name="fk_tier_addons_addon_id_addon_products"),
         sa.ForeignKeyConstraint(
             ["tier_id"], ["subscription_tiers.id"], name="fk_tier_addons_tier_id_subscription_tiers"
@@ -552,7 +558,7 @@ def upgrade() -> None:
         sa.Column("tier_id", BIG, nullable=False),
         sa.Column("metric", sa.String(length=40), nullable=False),
         sa.Column("value", BIG, nullable=True),
-        sa.CheckConstraint("value IS NULL OR value >= 0", name="ck_tier_limits_value"),
+        sa.CheckConstraint("value IS NULL OR value >= 0", name=op.f("ck_tier_limits_value")),
         sa.ForeignKeyConstraint(
             ["tier_id"], ["subscription_tiers.id"], name="fk_tier_limits_tier_id_subscription_tiers"
         ),
@@ -570,8 +576,8 @@ def upgrade() -> None:
         sa.Column("stripe_price_id", sa.String(length=255), nullable=True),
         sa.Column("valid_from", AT, nullable=False),
         sa.Column("valid_until", AT, nullable=True),
-        sa.CheckConstraint("cycle IN ('monthly', 'yearly')", name="ck_tier_prices_cycle"),
-        sa.CheckConstraint("amount_minor >= 0", name="ck_tier_prices_amount"),
+        sa.CheckConstraint("cycle IN ('monthly', 'yearly')", name=op.f("ck_tier_prices_cycle")),
+        sa.CheckConstraint("amount_minor >= 0", name=op.f("ck_tier_prices_amount")),
         sa.ForeignKeyConstraint(
             ["tier_id"], ["subscription_tiers.id"], name="fk_tier_prices_tier_id_subscription_tiers"
         ),
@@ -663,7 +669,7 @@ def upgrade() -> None:
         sa.Column("lot_id", BIG, nullable=False),
         sa.Column("amount", BIG, nullable=False),
         sa.Column("vendor_id", BIG, nullable=False),
-        sa.CheckConstraint("amount <> 0", name="ck_credit_transaction_lots_amount"),
+        sa.CheckConstraint("amount <> 0", name=op.f("ck_credit_transaction_lots_amount")),
         sa.ForeignKeyConstraint(["lot_id"], ["credit_lots.id"], name="fk_credit_transaction_lots_lot_id_credit_lots"),
         sa.ForeignKeyConstraint(
             ["transaction_id"],
@@ -722,10 +728,12 @@ def upgrade() -> None:
         sa.Column("created_at", AT, nullable=False),
         sa.Column("fulfilled_at", AT, nullable=True),
         sa.Column("vendor_id", BIG, nullable=False),
-        sa.CheckConstraint("(state = 'fulfilled') = (fulfilled_at IS NOT NULL)", name="ck_orders_fulfilled"),
-        sa.CheckConstraint("kind IN ('subscription')", name="ck_orders_kind"),
-        sa.CheckConstraint("provider IN ('stripe', 'transfer')", name="ck_orders_provider"),
-        sa.CheckConstraint("state IN ('open', 'fulfilled', 'expired', 'cancelled', 'refused')", name="ck_orders_state"),
+        sa.CheckConstraint("(state = 'fulfilled') = (fulfilled_at IS NOT NULL)", name=op.f("ck_orders_fulfilled")),
+        sa.CheckConstraint("kind IN ('subscription')", name=op.f("ck_orders_kind")),
+        sa.CheckConstraint("provider IN ('stripe', 'transfer')", name=op.f("ck_orders_provider")),
+        sa.CheckConstraint(
+            "state IN ('open', 'fulfilled', 'expired', 'cancelled', 'refused')", name=op.f("ck_orders_state")
+        ),
         sa.ForeignKeyConstraint(["price_id"], ["tier_prices.id"], name="fk_orders_price_id_tier_prices"),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_orders_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("id", name="pk_orders"),
@@ -744,7 +752,7 @@ def upgrade() -> None:
         sa.Column("amount_minor", BIG, nullable=False),
         sa.Column("at", AT, nullable=False),
         sa.Column("vendor_id", BIG, nullable=False),
-        sa.CheckConstraint("status IN ('succeeded', 'failed', 'refunded')", name="ck_payments_status"),
+        sa.CheckConstraint("status IN ('succeeded', 'failed', 'refunded')", name=op.f("ck_payments_status")),
         sa.ForeignKeyConstraint(["invoice_id"], ["invoices.id"], name="fk_payments_invoice_id_invoices"),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_payments_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("id", name="pk_payments"),
@@ -772,12 +780,12 @@ def upgrade() -> None:
         sa.Column("started_at", AT, nullable=False),
         sa.Column("ended_at", AT, nullable=True),
         sa.Column("vendor_id", BIG, nullable=False),
-        sa.CheckConstraint("provider IN ('none', 'stripe', 'transfer')", name="ck_vendor_subscriptions_provider"),
+        sa.CheckConstraint("provider IN ('none', 'stripe', 'transfer')", name=op.f("ck_vendor_subscriptions_provider")),
         sa.CheckConstraint(
             "status IN ('trial', 'trial_ended', 'active', 'pending_payment', 'past_due', 'suspended', 'cancelled')",
-            name="ck_vendor_subscriptions_status",
+            name=op.f("ck_vendor_subscriptions_status"),
         ),
-        sa.CheckConstraint("period_start < period_end", name="ck_vendor_subscriptions_period"),
+        sa.CheckConstraint("period_start < period_end", name=op.f("ck_vendor_subscriptions_period")),
         sa.ForeignKeyConstraint(["price_id"], ["tier_prices.id"], name="fk_vendor_subscriptions_price_id_tier_prices"),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_vendor_subscriptions_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("id", name="pk_vendor_subscriptions"),
@@ -809,7 +817,7 @@ def upgrade() -> None:
         sa.Column("amount_minor", BIG, nullable=False),
         sa.Column("stripe_price_id", sa.String(length=255), nullable=True),
         sa.Column("vendor_id", BIG, nullable=False),
-        sa.CheckConstraint("quantity > 0", name="ck_order_items_quantity"),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_order_items_quantity")),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name="fk_order_items_order_id_orders"),
         sa.ForeignKeyConstraint(["vendor_id"], ["vendors.id"], name="fk_order_items_vendor_id_vendors"),
         sa.PrimaryKeyConstraint("id", name="pk_order_items"),
@@ -890,9 +898,9 @@ def upgrade() -> None:
         sa.Column("vendor_id", BIG, nullable=False),
         sa.CheckConstraint(
             "state IN ('requested', 'scheduled', 'awaiting_payment', 'applied', 'undone', 'refused')",
-            name="ck_tier_changes_state",
+            name=op.f("ck_tier_changes_state"),
         ),
-        sa.CheckConstraint("when_to_apply IN ('now', 'next')", name="ck_tier_changes_when_to_apply"),
+        sa.CheckConstraint("when_to_apply IN ('now', 'next')", name=op.f("ck_tier_changes_when_to_apply")),
         sa.ForeignKeyConstraint(
             ["from_price_id"], ["tier_prices.id"], name="fk_tier_changes_from_price_id_tier_prices"
         ),

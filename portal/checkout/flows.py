@@ -143,8 +143,8 @@ def _settled(session: dict[str, Any]) -> Settled:
     return Settled(paid, found, invoice)
 
 
-def cancel_second(stripe_subscription_id: str) -> None:
-    """A vendor paid for two subscriptions at once: the second ends at once, what is unused is credited."""
+def cancel_refused(stripe_subscription_id: str) -> None:
+    """A subscription whose order was refused ends at once; what is unused is credited."""
     params = {"invoice_now": True, "prorate": True}
     end_reading()
-    stripe.current().subscription_cancel(stripe_subscription_id, params, f"cancel-second-{stripe_subscription_id}")
+    stripe.current().subscription_cancel(stripe_subscription_id, params, f"cancel-refused-{stripe_subscription_id}")

@@ -10,7 +10,7 @@ def fulfil(order_id: int) -> None:
     flows.fulfil(order_id)
 
 
-@task("checkout.cancel_second", kind="flow")
-def cancel_second(stripe_subscription_id: str) -> None:
-    """End a subscription that was bought twice."""
-    flows.cancel_second(stripe_subscription_id)
+@task("checkout.cancel_refused", kind="flow")
+def cancel_refused(stripe_subscription_id: str) -> None:
+    """End a subscription whose order was refused."""
+    flows.cancel_refused(stripe_subscription_id)

@@ -117,16 +117,15 @@ def fulfil(order_id: int, settled: Settled, *, now: datetime) -> bool:
     """Turn paid money into rights; True when this call did it, False when it was done before.
 
     What was paid is compared with what was asked first: a difference refuses the order, grants nothing and is
-    written to the audit log. A second paid subscription of one vendor is cancelled at Stripe by a job.
+    written to the audit log, and a job ends the subscription at Stripe, so that nothing goes on charging for it. A
+    second paid subscription of one vendor is refused in the same way.
     """
     subscription, order = locked(order_id)
     if order.state in (OrderState.FULFILLED, OrderState.REFUSED):
         return False
-    if wrong := _wrong(order, settled):
+    if wrong := _wrong(order, settled) or _second(subscription, settled.subscription):
+        _cancel(order, settled.subscription)
         return _refuse(order, wrong, now)
-    if _is_second(subscription, settled.subscription):
-        _cancel_second(order, settled.subscription)
-        return _refuse(order, "second subscription", now)
     order.state, order.fulfilled_at = OrderState.FULFILLED, now
     _record_purchase(order, settled, now)
     first_time = subscription.stripe_subscription_id != settled.subscription.id
@@ -159,15 +158,16 @@ def _refuse(order: Order, wrong: str, now: datetime) -> bool:
     return False
 
 
-def _is_second(subscription: VendorSubscription, remote: Remote) -> bool:
+def _second(subscription: VendorSubscription, remote: Remote) -> str | None:
     known = subscription.stripe_subscription_id
-    return known is not None and known != remote.id and subscription.status in PAID_FOR
+    is_second = known is not None and known != remote.id and subscription.status in PAID_FOR
+    return "second subscription" if is_second else None
 
 
-def _cancel_second(order: Order, remote: Remote) -> None:
+def _cancel(order: Order, remote: Remote) -> None:
     outbox.enqueue(
-        "checkout.cancel_second",
-        dedupe_key=f"cancel-second:{remote.id}",
+        "checkout.cancel_refused",
+        dedupe_key=f"cancel-refused:{remote.id}",
         vendor_id=order.vendor_id,
         stripe_subscription_id=remote.id,
     )

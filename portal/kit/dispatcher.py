@@ -37,8 +37,10 @@ def connect(url: str, patience: float = 2) -> Redis:
 def wake(redis: Redis) -> None:
     """Hint that there is work. Losing it costs a second of waiting, so Redis being away is no error."""
     try:
-        redis.lpush(WAKE, "1")
-        redis.ltrim(WAKE, 0, 0)
+        both = redis.pipeline(transaction=False)
+        both.lpush(WAKE, "1")
+        both.ltrim(WAKE, 0, 0)
+        both.execute()
     except RedisError:
         logger.warning("outbox.wake_failed")
 
@@ -91,15 +93,17 @@ def forget_silent(older_than: timedelta = timedelta(hours=1)) -> None:
 
 def run(redis: Redis, stopping: Callable[[], bool]) -> None:
     """The scheduler's loop, until told to stop. Survives Redis and the database going away; several may run."""
-    beaten = busy = float("-inf")
+    beaten = looked = busy = float("-inf")
     while not stopping():
         try:
             if time.monotonic() - beaten > 10:
                 beat("scheduler")
                 forget_silent()
                 beaten = time.monotonic()
-            with unit_of_work():
-                periodic.insert_due()
+            if time.monotonic() - looked >= 1:
+                with unit_of_work():
+                    periodic.insert_due()
+                looked = time.monotonic()
             while dispatch(redis):
                 busy = time.monotonic()
         except OperationalError as error:

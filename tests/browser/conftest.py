@@ -160,7 +160,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(item: pytest.Item) -> int:
-    """Sorting is stable: everything else stays where it was."""
+    """Journeys come first: they take one process longest, while the other works off everything else."""
     if "tests/browser" not in str(item.path):
-        return 0
-    return 1 if item.name == FIRST else 3 if item.path.stem == LAST else 2
+        return 3
+    return 0 if item.name == FIRST else 2 if item.path.stem == LAST else 1

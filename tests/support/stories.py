@@ -170,14 +170,9 @@ def portrait(who: Somebody) -> dict[str, Any]:
         "orders": [(o.state, o.asked_minor) for o in _rows(Order, who)],
         "purchases": [(p.description, p.amount_minor) for p in _rows(Purchase, who)],
         "mails": mails_to(who),
-        "unfinished": [(j.task, j.state, j.last_error) for j in _rows(OutboxJob, who) if _is_unfinished(j)],
+        "unfinished": [(j.task, j.state, j.last_error) for j in _rows(OutboxJob, who) if j.state != "done"],
         "events": sorted({e.state for e in _rows(WebhookEvent, who)} - {"handled", "ignored"}),
     }  # fmt: skip
-
-
-def _is_unfinished(job: OutboxJob) -> bool:
-    """A mail that waits for its next try is another room's business, as long as it is not given up."""
-    return job.state == "dead" or (job.state != "done" and job.task != "mail.deliver")
 
 
 def _day(moment: datetime | None) -> str | None:

@@ -100,6 +100,9 @@ def preview_change(vendor_id: int, price_id: int, when: When, at: datetime | Non
     end_reading()
     if at is None or not preview_holds(at, held.period_start, now):
         at = now.replace(microsecond=0)
+    if held.trial_ends_at and held.trial_ends_at > now:
+        # Free days are not prorated: the new price is first due when they end. Stripe's preview would show that charge.
+        return Preview(when, tier, price, (), free, free, now, at)
     document = stripe.current().invoice_preview(
         {
             "customer": held.stripe_customer_id,

@@ -20,7 +20,17 @@ from portal.subscriptions.rules import ChangeState, Status, When
 from tests.kit.conftest import pass_time
 from tests.subscriptions.conftest import ADMIN
 from tests.support.servers import Sandbox
-from tests.support.stories import Somebody, mails_to, pays, settle, stripe_get, stripe_post
+from tests.support.stories import (
+    Somebody,
+    mails_to,
+    opens_checkout,
+    pays,
+    push_catalog,
+    settle,
+    signs_up,
+    stripe_get,
+    stripe_post,
+)
 
 pytestmark = pytest.mark.usefixtures("unscoped")
 CHALLENGE = "pm_card_authenticationRequired"
@@ -255,3 +265,20 @@ def test_the_same_tier_a_hidden_one_and_none_at_all_are_refused(pushed: Sandbox,
         assert "price" in refused.value.fields
     assert jobs.run_all() == 0
     assert db.session.query(TierChange).count() == 0
+
+
+def test_an_upgrade_in_the_free_days_costs_nothing_until_they_end(client: FlaskClient, sandbox: Sandbox) -> None:
+    """Ten free days are left with a card on file: due today 0, and Business, not Professional, is charged first."""
+    push_catalog()
+    who = signs_up()
+    assert pays(opens_checkout(who)).status_code == 303
+    settle(sandbox, client)
+    shown = flows.preview_change(who.id, price("business"), When.NOW)
+    assert (shown.due.minor, shown.lines) == (0, ())
+    assert change(who) == ChangeState.APPLIED
+    settle(sandbox, client)
+    assert state_of(who) == ("active", "business", ["applied"])
+    customer = str(queries.held(who.id).stripe_customer_id)
+    assert {i["amount_due"] for i in stripe_get(sandbox, "invoices", customer=customer)["data"]} == {0}
+    coming = stripe_get(sandbox, "subscriptions", customer=customer)["data"][0]["items"]["data"][0]["price"]
+    assert coming["unit_amount"] == 19900

@@ -87,6 +87,7 @@ KNOCKS: dict[str, Knock] = {
     "admin_vendor_detail.index": Knock(ADMIN),
     "admin_vendor_detail.card": Knock(f"{ADMIN}/card"),
     "admin_vendor_detail.meters": Knock(f"{ADMIN}/meters"),
+    "admin_vendor_detail.money": Knock(f"{ADMIN}/money"),
     "admin_vendor_detail.history": Knock(f"{ADMIN}/history"),
     "admin_vendor_detail.audit": Knock(f"{ADMIN}/audit"),
     "admin_vendor_detail.undo": Knock(f"{ADMIN}/undo-change", {"base_version": "1"}),

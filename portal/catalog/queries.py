@@ -52,8 +52,8 @@ def tiers(*, public_only: bool = True) -> list[Tier]:
 
 
 def tier_by_code(code: str) -> Tier | None:
-    """A tier by its code, retired and hidden ones too."""
-    return _one(SubscriptionTier.code == code)
+    """A tier by its code, retired and hidden ones too. Codes come from addresses and forms: PostgreSQL refuses NUL."""
+    return None if "\0" in code else _one(SubscriptionTier.code == code)
 
 
 def tier_by_id(tier_id: int) -> Tier | None:
@@ -77,6 +77,8 @@ def offer(tier_code: str, cycle: Cycle, currency: str | None = None, vendor_id: 
     That is the live price of an active, public, self-service tier; a price agreed with this vendor comes before it
     and needs no public tier (SUB-6). Without a currency, the one that was priced first.
     """
+    if "\0" in tier_code:
+        return None
     public = TierPrice.vendor_id.is_(None) & SubscriptionTier.is_public & SubscriptionTier.self_service
     allowed = public if vendor_id is None else or_(TierPrice.vendor_id == vendor_id, public)
     statement = (

@@ -150,10 +150,12 @@ def test_while_stripe_is_down_the_page_says_that_nothing_was_charged(open_page: 
 def test_a_preview_that_stripe_cannot_give_is_not_guessed(
     cast: dict[str, Member], open_as: OpenAs, stripe_is_down: Stack
 ) -> None:
-    who = cast["added"]
+    who = cast["paying"]
     page = open_as(who.email)
-    page.goto(f"/vendor/{who.code}/plans")
-    page.get_by_role("link", name="Upgrade to Business today").click()
+    page.goto(f"/vendor/{who.code}/plans?cycle=yearly")
+    page.locator("article", has=page.get_by_role("heading", name="Business")).locator(
+        "a[href*='/plans/change']"
+    ).click()
     dialog = page.get_by_role("dialog")
     expect(
         dialog.get_by_text("Stripe does not answer, so the amount is not known. Nothing was changed.")

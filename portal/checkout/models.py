@@ -29,6 +29,7 @@ class Order(TenantMixin, Model):
     attempt: Mapped[int] = mapped_column(default=1)
     stripe_session_id: Mapped[StripeId | None] = mapped_column(unique=True)
     checkout_url: Mapped[str | None] = mapped_column(Text)
+    invoice_id: Mapped[int | None] = mapped_column(ForeignKey("invoices.id"), unique=True)
     expires_at: Mapped[datetime]
     note: Mapped[str | None] = mapped_column(Text)
     actor_kind: Mapped[str] = mapped_column(String(10))

@@ -32,6 +32,10 @@ class VendorSubscription(TenantMixin, Model):
     version: Mapped[int] = mapped_column(default=1)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    past_due_since: Mapped[datetime | None]
+    cancel_feedback: Mapped[str | None] = mapped_column(String(20))
+    cancel_comment: Mapped[str | None] = mapped_column(Text)
+    cancelled_at: Mapped[datetime | None]
     tier: Mapped[SubscriptionTier | None] = relationship()
     price: Mapped[TierPrice | None] = relationship()
     __table_args__ = (
@@ -46,6 +50,8 @@ class VendorSubscription(TenantMixin, Model):
             postgresql_where=text("ended_at IS NULL"),
         ),
         Index(None, "status", "trial_ends_at"),
+        Index(None, "status", "past_due_since"),
+        Index(None, "provider", "status", "period_end"),
     )
 
 
@@ -53,7 +59,8 @@ class TierChange(TenantMixin, Model):
     """An intent to change the tier: written before Stripe is asked, so that nothing happens twice.
 
     ``when_to_apply`` now: requested → applied, awaiting_payment or refused. At next cycle: requested → scheduled →
-    applied or undone. ``base_version`` is the subscription's version that the person saw.
+    applied or undone. ``base_version`` is the subscription's version that the person saw. ``invoice_id`` is the
+    proforma of a change that is paid by transfer; ``choices`` says what becomes of add-ons that the old tier included.
     """
 
     __tablename__ = "tier_changes"
@@ -71,6 +78,8 @@ class TierChange(TenantMixin, Model):
     notify: Mapped[bool] = mapped_column(default=True)
     stripe_schedule_id: Mapped[StripeId | None]
     stripe_invoice_id: Mapped[StripeId | None]
+    invoice_id: Mapped[int | None] = mapped_column(ForeignKey("invoices.id"), index=True)
+    choices: Mapped[dict[str, Any] | None] = mapped_column(JsonB)
     error: Mapped[str | None] = mapped_column(Text)
     actor_kind: Mapped[str] = mapped_column(String(10))
     actor_id: Mapped[int | None] = mapped_column(BigId)

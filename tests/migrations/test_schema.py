@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from flask import Flask
 from flask_migrate import Migrate, downgrade, upgrade
 from sqlalchemy import Engine, create_engine, inspect, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from portal.app import ROOT
 from portal.kit.db import db, engine_options
@@ -17,7 +17,7 @@ from tests.support import databases
 
 ADDED = "INSERT INTO {table} ({columns}) VALUES ({marks})"
 NOW = "2027-01-15 12:00:00+00:00"
-APPEND_ONLY = ("credit_transaction_lots", "credit_transactions", "subscription_events", "audit_log")
+APPEND_ONLY = ("credit_transaction_lots", "credit_transactions", "subscription_events", "audit_log", "balance_entries")
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +163,18 @@ def test_ledgers_refuse_to_be_changed_whoever_asks(empty: Engine) -> None:
     add(empty, "credit_transaction_lots", vendor_id=1, transaction_id=1, lot_id=1, amount=5)
     add(empty, "subscription_events", vendor_id=1, subscription_id=1, kind="trial_started")
     add(empty, "audit_log", action="test.written")
+    add(empty, "balance_entries", vendor_id=1, amount_minor=500, balance_after_minor=500)
     for table in APPEND_ONLY:
         for act in (f"UPDATE {table} SET id = id + 1", f"DELETE FROM {table}"):
             with pytest.raises(DatabaseError, match="append-only"), empty.begin() as connection:
                 connection.execute(text(act))
         assert rows(empty, f"SELECT count(*) FROM {table}") == [(1,)]
+
+
+def test_rebuilding_a_table_keeps_its_rules(empty: Engine) -> None:
+    """SQLite changes a table by making it anew: what was refused before must still be refused."""
+    upgrade()
+    two_vendors(empty, "professional")
+    for change in ("status = 'floating'", "period_end = period_start", "provider = 'cash'"):
+        with pytest.raises(IntegrityError), empty.begin() as connection:
+            connection.execute(text(f"UPDATE vendor_subscriptions SET {change}"))

@@ -46,6 +46,7 @@ def _papers() -> None:
         sa.Column("label", sa.String(length=80), nullable=False),
         sa.Column("rate_bp", BIG, nullable=False),
         sa.Column("valid_from", sa.Date(), nullable=False),
+        sa.Column("valid_until", sa.Date(), nullable=True),
         sa.CheckConstraint("rate_bp BETWEEN 0 AND 10000", name=op.f("ck_tax_rates_rate_bp")),
         sa.PrimaryKeyConstraint("id", name="pk_tax_rates"),
         sa.UniqueConstraint("country", "valid_from", name="uq_tax_rates_country_valid_from"),
@@ -274,6 +275,7 @@ def _bank() -> None:
 def _grown_tables() -> None:
     with op.batch_alter_table("invoice_lines") as batch:
         batch.add_column(sa.Column("price_id", BIG, nullable=True))
+        batch.add_column(sa.Column("tax_position", BIG, nullable=True))
         batch.create_foreign_key("fk_invoice_lines_price_id_tier_prices", "tier_prices", ["price_id"], ["id"])
 
     with op.batch_alter_table("invoices") as batch:
@@ -303,6 +305,7 @@ def _grown_tables() -> None:
         batch.add_column(sa.Column("cancel_feedback", sa.String(length=20), nullable=True))
         batch.add_column(sa.Column("cancel_comment", sa.Text(), nullable=True))
         batch.add_column(sa.Column("cancelled_at", AT, nullable=True))
+        batch.add_column(sa.Column("anchor_at", AT, nullable=True))
         batch.create_index("ix_vendor_subscriptions_provider_status_period_end", ["provider", "status", "period_end"])
         batch.create_index("ix_vendor_subscriptions_status_past_due_since", ["status", "past_due_since"])
 
@@ -326,6 +329,7 @@ def downgrade() -> None:
     with op.batch_alter_table("vendor_subscriptions") as batch:
         batch.drop_index("ix_vendor_subscriptions_status_past_due_since")
         batch.drop_index("ix_vendor_subscriptions_provider_status_period_end")
+        batch.drop_column("anchor_at")
         batch.drop_column("cancelled_at")
         batch.drop_column("cancel_comment")
         batch.drop_column("cancel_feedback")
@@ -355,6 +359,7 @@ def downgrade() -> None:
 
     with op.batch_alter_table("invoice_lines") as batch:
         batch.drop_constraint("fk_invoice_lines_price_id_tier_prices", type_="foreignkey")
+        batch.drop_column("tax_position")
         batch.drop_column("price_id")
     for table in NEW_LAST_FIRST:
         op.drop_table(table)

@@ -62,7 +62,7 @@ class Invoice(TenantMixin, Model):
 
 
 class InvoiceLine(TenantMixin, Model):
-    """A line; lines and taxes sum to the invoice's total."""
+    """A line; lines and taxes sum to the invoice's total. ``tax_position`` is that of the tax it falls under."""
 
     __tablename__ = "invoice_lines"
     id: Mapped[Id]
@@ -74,6 +74,7 @@ class InvoiceLine(TenantMixin, Model):
     proration: Mapped[bool] = mapped_column(default=False)
     stripe_price_id: Mapped[StripeId | None]
     price_id: Mapped[int | None] = mapped_column(ForeignKey("tier_prices.id"))
+    tax_position: Mapped[int | None]
     period_start: Mapped[datetime | None]
     period_end: Mapped[datetime | None]
 
@@ -113,7 +114,10 @@ class InvoiceTax(TenantMixin, Model):
 
 
 class TaxRate(Model):
-    """The operator's table: what a country's vendors pay on top. One rate per country and day."""
+    """The operator's table: what a country's vendors pay on top. One rate per country and day.
+
+    The newest that has begun holds; from ``valid_until`` on the country has none.
+    """
 
     __tablename__ = "tax_rates"
     id: Mapped[Id]
@@ -121,6 +125,7 @@ class TaxRate(Model):
     label: Mapped[str] = mapped_column(String(80))
     rate_bp: Mapped[int]
     valid_from: Mapped[date] = mapped_column(Date)
+    valid_until: Mapped[date | None] = mapped_column(Date)
     __table_args__ = (
         UniqueConstraint("country", "valid_from"),
         CheckConstraint("rate_bp BETWEEN 0 AND 10000", name="rate_bp"),

@@ -12,7 +12,10 @@ from portal.subscriptions.rules import ChangeState, Provider, Status, When
 
 
 class VendorSubscription(TenantMixin, Model):
-    """The one live subscription of a vendor. ``tier_code`` is kept beside ``tier_id`` (SUB-13)."""
+    """The one live subscription of a vendor. ``tier_code`` is kept beside ``tier_id`` (SUB-13).
+
+    ``anchor_at`` is what periods paid by transfer are counted from: 31 January, 28 February, 31 March.
+    """
 
     __tablename__ = "vendor_subscriptions"
     id: Mapped[Id]
@@ -36,6 +39,7 @@ class VendorSubscription(TenantMixin, Model):
     cancel_feedback: Mapped[str | None] = mapped_column(String(20))
     cancel_comment: Mapped[str | None] = mapped_column(Text)
     cancelled_at: Mapped[datetime | None]
+    anchor_at: Mapped[datetime | None]
     tier: Mapped[SubscriptionTier | None] = relationship()
     price: Mapped[TierPrice | None] = relationship()
     __table_args__ = (

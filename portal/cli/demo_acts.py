@@ -23,7 +23,7 @@ from portal.kit import actor as actors
 from portal.kit import clock, tenancy
 from portal.kit.actor import SYSTEM, Actor
 from portal.kit.unit_of_work import end_reading, unit_of_work
-from portal.subscriptions import flows as subscriptions
+from portal.subscriptions import change_flows
 from portal.subscriptions import queries as held
 from portal.subscriptions.rules import Provider, When, is_open, usage_window
 from portal.usage import queries as usage_queries
@@ -84,7 +84,7 @@ def change(vendor: Vendor, wanted: Change) -> None:
         if present.price_id == price.id or held.scheduled_change(vendor_id):
             return
         when = When.NEXT if wanted.at_next_cycle else When.NOW
-        subscriptions.change_tier(vendor_id, price.id, when, actor=_admin(), base_version=present.version)
+        change_flows.change_tier(vendor_id, price.id, when, actor=_admin(), base_version=present.version)
 
 
 def thank(vendor: Vendor) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from portal.gateways.stripe import CardRefused, StripeMismatch
 from portal.kit import clock, outbox
 from portal.kit.tasks import periodic, task
-from portal.subscriptions import flows, service
+from portal.subscriptions import change_flows, flows, service
 
 
 @periodic("subscriptions.tend_trials", every=timedelta(hours=1))
@@ -31,7 +31,7 @@ def tend_trial(vendor: int) -> None:
 def carry_on_change(change_id: int) -> None:
     """Finish a tier change whose request died between us and Stripe; a refusal is written down and is the end."""
     try:
-        flows.carry_on(change_id)
+        change_flows.carry_on(change_id)
     except (CardRefused, StripeMismatch):
         return
 

@@ -61,6 +61,23 @@ FROM_STRIPE = {
     "incomplete_expired": Status.CANCELLED,
 }
 
+
+class Restriction(StrEnum):
+    """What a vendor that owes may not do."""
+
+    UPGRADE = "upgrade"
+    TOP_UP = "top_up"
+    GRANT = "grant"
+    CREATE = "create"
+    COSTLY = "costly"
+    PRODUCT = "product"
+
+
+#: Days after the first failure on which the vendor is written to, while the grace lasts (SUB-8).
+DUNNING_DAYS = (0, 3, 5, 7)
+#: From this day of an unpaid invoice nothing new is created and nothing costly is started.
+NARROWS_ON = 3
+
 REMINDER_DAYS = (7, 3, 1)
 
 #: How long a preview may be confirmed (SUB-4).
@@ -83,6 +100,50 @@ def reminder_due(trial_ends_at: datetime, now: datetime) -> int | None:
         return None
     due = [days for days in REMINDER_DAYS if left <= timedelta(days=days)]
     return min(due) if due else None
+
+
+def effective_status(told: str, ours: Status | str) -> Status:
+    """Stripe's word as our status. Its ``past_due`` does not lift a suspension: only payment does (SUB-8)."""
+    status = FROM_STRIPE[told]
+    return Status.SUSPENDED if status == Status.PAST_DUE and ours == Status.SUSPENDED else status
+
+
+def suspends_at(past_due_since: datetime, grace_days: int) -> datetime:
+    """When the product closes unless it is paid: the grace counts whole days from the first failure."""
+    return past_due_since + timedelta(days=grace_days)
+
+
+def dunning_day(past_due_since: datetime, now: datetime, grace_days: int) -> int | None:
+    """Which mail (day 0, 3, 5 or 7) belongs to this moment; None once the grace is over: then it is the suspension's.
+
+    Each covers the time until the next one, as ``reminder_due`` does, so none is sent for a day already overtaken.
+    """
+    if now < past_due_since or now >= suspends_at(past_due_since, grace_days):
+        return None
+    elapsed = (now - past_due_since).days
+    return max(day for day in DUNNING_DAYS if day <= elapsed)
+
+
+def restrictions(status: Status | str | None, past_due_since: datetime | None, now: datetime) -> frozenset[Restriction]:
+    """What is closed to a vendor because of money (SUB-8); empty where nothing is owed.
+
+    =====================================  ===========================================
+    state                                  closed
+    =====================================  ===========================================
+    trial, active                          nothing
+    past_due, from day 0                   upgrade, top_up, grant
+    past_due, from day 3                   the same, and create, costly
+    every other state, no plan             all of these, and product
+    =====================================  ===========================================
+    """
+    if status in (Status.TRIAL, Status.ACTIVE):
+        return frozenset()
+    if status != Status.PAST_DUE:
+        return frozenset(Restriction)
+    first = frozenset({Restriction.UPGRADE, Restriction.TOP_UP, Restriction.GRANT})
+    if past_due_since is None or now < past_due_since + timedelta(days=NARROWS_ON):
+        return first
+    return first | {Restriction.CREATE, Restriction.COSTLY}
 
 
 def person_hash(email_key: str) -> str:

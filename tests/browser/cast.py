@@ -18,7 +18,7 @@ from portal.identity.models import Membership
 from portal.identity.rules import Role, StaffKind
 from portal.kit import actor, clock, tenancy
 from portal.kit.unit_of_work import end_reading, unit_of_work
-from portal.subscriptions import flows
+from portal.subscriptions import change_flows
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.rules import When, usage_window
 from portal.usage import service as usage
@@ -140,7 +140,7 @@ def _plans_less(who: Someone) -> None:
         version = subscriptions.held(who.vendor_id).version
         end_reading()
         owner = actor.user(who.user_id, who.name)
-        flows.change_tier(who.vendor_id, _price("essential"), When.NEXT, actor=owner, base_version=version)
+        change_flows.change_tier(who.vendor_id, _price("essential"), When.NEXT, actor=owner, base_version=version)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from portal.credits import queries as credits
 from portal.kit import actor
 from portal.kit.db import db
 from portal.notifications.models import SentMail
-from portal.subscriptions import flows, queries
+from portal.subscriptions import change_flows, queries
 from portal.subscriptions.rules import ChangeState, Status, When
 from tests.support.servers import Sandbox
 from tests.support.stories import lives_on, opens_checkout, pays, push_catalog, settle, signs_up
@@ -59,8 +59,8 @@ def test_from_trial_to_renewal_with_an_upgrade_by_an_admin(
     # An admin upgrades to Business now, ten days into the period of 30 days.
     business = catalog.offer("business", Cycle.MONTHLY)
     assert business is not None
-    preview = flows.preview_change(who.id, business.id, When.NOW)
-    state = flows.change_tier(who.id, business.id, When.NOW, actor=ADMIN, base_version=held.version)
+    preview = change_flows.preview_change(who.id, business.id, When.NOW)
+    state = change_flows.change_tier(who.id, business.id, When.NOW, actor=ADMIN, base_version=held.version)
     settle(sandbox, client)
     assert state == ChangeState.APPLIED
     # 29 January to 28 February: 30 days. To 8 February: 10 days and a little.

@@ -26,7 +26,7 @@ from portal.catalog import queries as catalog_queries
 from portal.catalog.rules import Cycle
 from portal.credits import queries as credits
 from portal.kit.db import db
-from portal.subscriptions import flows, queries
+from portal.subscriptions import change_flows, queries
 from portal.subscriptions.models import Trial
 from portal.subscriptions.rules import ChangeState, When
 from tests.kit.conftest import pass_time
@@ -93,7 +93,7 @@ class Life(RuleBasedStateMachine):
         price = catalog_queries.offer(tier, Cycle.MONTHLY)
         assert price is not None
         version = queries.held(self.who.id).version
-        state = flows.change_tier(self.who.id, price.id, when, actor=ADMIN, base_version=version)
+        state = change_flows.change_tier(self.who.id, price.id, when, actor=ADMIN, base_version=version)
         settle(self.sandbox, self.client)
         assert state == (ChangeState.APPLIED if when == When.NOW else ChangeState.SCHEDULED)
         if when == When.NOW:
@@ -104,7 +104,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.planned and self.status == "active")
     @rule()
     def undoes(self) -> None:
-        flows.undo_change(self.who.id, actor=ADMIN, base_version=queries.held(self.who.id).version)
+        change_flows.undo_change(self.who.id, actor=ADMIN, base_version=queries.held(self.who.id).version)
         settle(self.sandbox, self.client)
         self.planned = ""
 

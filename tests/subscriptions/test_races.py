@@ -21,7 +21,7 @@ from portal.kit import clock, jobs, tenancy
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid
 from portal.kit.unit_of_work import unit_of_work
-from portal.subscriptions import flows, queries
+from portal.subscriptions import change_flows, queries
 from portal.subscriptions.models import TierChange
 from portal.subscriptions.rules import ChangeState, When
 from tests.stripe_events.life import post
@@ -63,7 +63,7 @@ def test_two_admins_change_the_tier_at_once_and_one_wins(
     wishes = [(ADMIN, price("business")), (OTHER_ADMIN, price("essential"))]
     db.session.rollback()
     answers = at_once(catalog, [
-        partial(flows.change_tier, payer.id, p, When.NOW, actor=a, base_version=version) for a, p in wishes
+        partial(change_flows.change_tier, payer.id, p, When.NOW, actor=a, base_version=version) for a, p in wishes
     ])  # fmt: skip
     settle(pushed, client)
     assert sorted(type(a).__name__ for a in answers) == ["ChangeState", "Conflict"]
@@ -83,7 +83,8 @@ def test_one_admin_who_presses_twice_changes_once(
     version, business = queries.held(payer.id).version, price("business")
     db.session.rollback()
     at_once(catalog, [
-        lambda: flows.change_tier(payer.id, business, When.NOW, actor=ADMIN, base_version=version) for _ in range(3)
+        partial(change_flows.change_tier, payer.id, business, When.NOW, actor=ADMIN, base_version=version)
+        for _ in range(3)
     ])  # fmt: skip
     settle(pushed, client)
     assert queries.held(payer.id).price_id == business

@@ -14,7 +14,7 @@ from portal.kit import jobs
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid, Unavailable
 from portal.kit.models import OutboxJob
-from portal.subscriptions import flows, queries
+from portal.subscriptions import change_flows, queries
 from portal.subscriptions.models import TierChange
 from portal.subscriptions.rules import ChangeState, Status, When
 from tests.kit.conftest import pass_time
@@ -45,7 +45,7 @@ def price(tier: str) -> int:
 
 def change(who: Somebody, tier: str = "business", when: When = When.NOW, *, version: int | None = None) -> ChangeState:
     version = version or queries.held(who.id).version
-    return flows.change_tier(who.id, price(tier), when, actor=ADMIN, base_version=version)
+    return change_flows.change_tier(who.id, price(tier), when, actor=ADMIN, base_version=version)
 
 
 def state_of(who: Somebody) -> tuple[str, str, list[str]]:
@@ -141,11 +141,11 @@ def test_next_cycle_keeps_the_tier_until_the_period_ends(
 def test_a_scheduled_change_can_be_undone(client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later) -> None:
     change(payer, "essential", When.NEXT)
     settle(pushed, client)
-    flows.undo_change(payer.id, actor=ADMIN, base_version=queries.held(payer.id).version)
+    change_flows.undo_change(payer.id, actor=ADMIN, base_version=queries.held(payer.id).version)
     settle(pushed, client)
     assert state_of(payer) == ("active", "professional", ["undone"])
     with pytest.raises(Conflict):
-        flows.undo_change(payer.id, actor=ADMIN, base_version=queries.held(payer.id).version)
+        change_flows.undo_change(payer.id, actor=ADMIN, base_version=queries.held(payer.id).version)
     much_later(days=32)
     assert state_of(payer)[1] == "professional"
 
@@ -261,7 +261,7 @@ def test_the_same_tier_a_hidden_one_and_none_at_all_are_refused(pushed: Sandbox,
     held = queries.held(payer.id)
     for wish in (held.price_id, 4711):
         with pytest.raises(Invalid) as refused:
-            flows.change_tier(payer.id, int(wish or 0), When.NOW, actor=ADMIN, base_version=held.version)
+            change_flows.change_tier(payer.id, int(wish or 0), When.NOW, actor=ADMIN, base_version=held.version)
         assert "price" in refused.value.fields
     assert jobs.run_all() == 0
     assert db.session.query(TierChange).count() == 0
@@ -273,7 +273,7 @@ def test_an_upgrade_in_the_free_days_costs_nothing_until_they_end(client: FlaskC
     who = signs_up()
     assert pays(opens_checkout(who)).status_code == 303
     settle(sandbox, client)
-    shown = flows.preview_change(who.id, price("business"), When.NOW)
+    shown = change_flows.preview_change(who.id, price("business"), When.NOW)
     assert (shown.due.minor, shown.lines) == (0, ())
     assert change(who) == ChangeState.APPLIED
     settle(sandbox, client)

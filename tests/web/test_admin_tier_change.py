@@ -13,7 +13,7 @@ from portal.kit import jobs, tenancy
 from portal.kit.db import db
 from portal.kit.money import Money
 from portal.notifications.models import SentMail
-from portal.subscriptions import flows
+from portal.subscriptions import change_flows
 from portal.subscriptions.models import SubscriptionEvent, TierChange
 from portal.subscriptions.rules import ChangeState
 from tests.reporting import paid
@@ -174,7 +174,7 @@ def test_stripes_refusal_comes_back_in_the_form(admin, vendor, monkeypatch):
         raise CardRefused(detail="Your card has insufficient funds.")
 
     fields = choose(admin, vendor, "Business", "now")
-    monkeypatch.setattr(flows, "change_tier", refuse)
+    monkeypatch.setattr(change_flows, "change_tier", refuse)
     answer = paid.apply(admin, vendor.id, fields)
     assert answer.status_code == 402
     assert "The card was refused: Your card has insufficient funds. Nothing was changed." in text_of(answer)
@@ -201,7 +201,7 @@ def test_when_stripe_is_silent_the_change_is_kept_and_finished_once(client, admi
     # Nothing reached Stripe. It answers again, and the job does it, half a minute later.
     requests.delete(f"{sandbox.url}/_sandbox/faults", timeout=20).raise_for_status()
     with tenancy.unscoped("what the job does"):
-        assert flows.carry_on(db.session.query(TierChange).one().id) == ChangeState.APPLIED
+        assert change_flows.carry_on(db.session.query(TierChange).one().id) == ChangeState.APPLIED
     stories.settle(sandbox, client)
     assert paid.overview(vendor).tier_code == "business"
     assert [row.total for row in billing.latest(vendor.id, 10)] == [Money(5000, "EUR"), Money(9900, "EUR")]

@@ -14,8 +14,8 @@ from portal.kit.money import Money
 from portal.reporting import tier_sheet
 from portal.reporting.compare import Choice, Comparison
 from portal.reporting.tier_sheet import TierSheet
-from portal.subscriptions import flows
-from portal.subscriptions.flows import Preview
+from portal.subscriptions import change_flows
+from portal.subscriptions.change_flows import Preview
 from portal.subscriptions.rules import ChangeState, When
 from portal.web.admin import tier_change_form, words
 from portal.web.admin.tier_change_form import TierChangeForm
@@ -69,7 +69,7 @@ def apply(vendor_id: int) -> Response:
     if choice is None or choice.price is None:
         raise Invalid
     try:
-        state = flows.change_tier(
+        state = change_flows.change_tier(
             vendor_id, choice.price.id, When(filled.when.data), actor=signed_in.actor(),
             base_version=int(filled.base_version.data), notify=filled.notify.data,
             proration_at=second(filled.proration_at.data),
@@ -129,7 +129,9 @@ def _outcome(sheet: TierSheet, filled: TierChangeForm) -> Outcome | None:
         return None
     differences = tier_sheet.comparison(sheet, choice)
     try:
-        return Outcome(choice, flows.preview_change(sheet.head.id, choice.price.id, When(when)), differences, None)
+        return Outcome(
+            choice, change_flows.preview_change(sheet.head.id, choice.price.id, When(when)), differences, None
+        )
     except PortalError as error:
         return Outcome(choice, None, differences, error)
 

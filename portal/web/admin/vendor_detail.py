@@ -13,7 +13,7 @@ from portal.identity.rules import StaffKind
 from portal.kit import clock
 from portal.kit.errors import Conflict
 from portal.reporting import vendor_detail
-from portal.subscriptions import flows, queries
+from portal.subscriptions import change_flows, queries
 from portal.subscriptions import meters as usage
 from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import Provider, Status
@@ -99,7 +99,7 @@ def undo(vendor_id: int) -> Response:
     form = UndoForm()
     if not form.validate():
         raise Conflict
-    flows.undo_change(vendor_id, actor=signed_in.actor(), base_version=int(form.base_version.data))
+    change_flows.undo_change(vendor_id, actor=signed_in.actor(), base_version=int(form.base_version.data))
     here = url_for("admin_vendor_detail.index", vendor_id=vendor_id)
     return responder.done(here, _("The planned change is taken back."), "subscription-changed", "history-changed")
 

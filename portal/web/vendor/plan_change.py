@@ -20,10 +20,10 @@ from portal.kit.errors import Conflict, Invalid, NotFound, PortalError, Unavaila
 from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.reporting.compare import compare
-from portal.subscriptions import flows
+from portal.subscriptions import change_flows, flows
 from portal.subscriptions import meters as usage
 from portal.subscriptions import queries as subscriptions
-from portal.subscriptions.flows import Preview
+from portal.subscriptions.change_flows import Preview
 from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import ChangeState, Provider, Status, When, add_months
 from portal.web.kit import responder, signed_in
@@ -102,7 +102,7 @@ def apply(vendor: VendorAtDoor) -> Response:
     if refusal := _differs(form, prospect):
         return _confirmation(vendor, prospect, *refusal)
     try:
-        state = flows.change_tier(
+        state = change_flows.change_tier(
             vendor.id,
             prospect.price_id,
             prospect.apply,
@@ -164,7 +164,7 @@ def _prospect(
 
 def _preview(vendor_id: int, price_id: int, apply_when: When, shown_for: datetime | None) -> Preview | None:
     try:
-        return flows.preview_change(vendor_id, price_id, apply_when, shown_for)
+        return change_flows.preview_change(vendor_id, price_id, apply_when, shown_for)
     except Unavailable:
         return None
 

@@ -10,7 +10,7 @@ from portal.identity.rules import Role
 from portal.kit import clock
 from portal.kit.errors import Conflict, Invalid, NotFound
 from portal.kit.text import N_
-from portal.subscriptions import flows
+from portal.subscriptions import change_flows
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.rules import Provider, Status, When
 from portal.web.kit import audience, responder, signed_in
@@ -85,7 +85,7 @@ def _switch(vendor: VendorAtDoor, found: Price, tier: Tier) -> Response:
     version = request.form.get("base_version", type=int)
     if version is None:
         raise Invalid(fields={"base_version": N_("Load the page again.")})
-    flows.change_tier(vendor.id, found.id, When.NOW, actor=signed_in.actor(), base_version=version)
+    change_flows.change_tier(vendor.id, found.id, When.NOW, actor=signed_in.actor(), base_version=version)
     message = _("You are trying %(tier)s now. Nothing was charged.", tier=tier.name)
     flash(message, "success")
     return responder.go(url_for("vendor_plans.index", code=vendor.code, cycle=found.cycle))
@@ -113,6 +113,6 @@ def undo(code: str) -> Response:
     version = request.form.get("base_version", type=int)
     if version is None:
         raise Invalid(fields={"base_version": N_("Load the page again.")})
-    flows.undo_change(vendor.id, actor=signed_in.actor(), base_version=version)
+    change_flows.undo_change(vendor.id, actor=signed_in.actor(), base_version=version)
     message = _("The planned change was taken back. Your plan stays as it is.")
     return responder.done(url_for("vendor_billing.index", code=vendor.code), message, "subscription-changed")

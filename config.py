@@ -1,5 +1,6 @@
 """Settings, from the environment alone. What an operator may change at run time lives in portal.settings instead."""
 
+import hmac
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -7,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from portal.kit import crypto
 
 WEAK_KEYS = frozenset({"secret", "dev", "development", "changeme", "password", "test"})
 
@@ -23,6 +26,7 @@ class Config(BaseSettings):
     app_env: Literal["development", "test", "production"] = "development"
     debug: bool = False
     secret_key: SecretStr = SecretStr("")
+    encryption_keys: SecretStr = SecretStr("")
     data_dir: Path = Path("var")
     database_url: str = ""
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -42,6 +46,12 @@ class Config(BaseSettings):
     smtp_password: SecretStr = SecretStr("")
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
     mail_from: str = ""
+
+    s3_bucket: str = ""
+    s3_endpoint: str = ""
+    s3_region: str = ""
+    s3_access_key_id: str = ""
+    s3_secret_access_key: SecretStr = SecretStr("")
 
     clock_offset_file: str = ""
     log_format: Literal["console", "json"] = "console"
@@ -71,6 +81,22 @@ class Config(BaseSettings):
         """One or several signing secrets; while one is rolled both are valid."""
         return [s.strip() for s in self.stripe_webhook_secret.get_secret_value().split(",") if s.strip()]
 
+    @cached_property
+    def sealing_keys(self) -> list[bytes]:
+        """The keys that secrets are kept under, newest first; production takes only those that were given.
+
+        Elsewhere one is made from SECRET_KEY where none is given. Raises WrongKeyError for what is no key.
+        """
+        given = crypto.read_keys(self.encryption_keys.get_secret_value())
+        secret = self.secret_key.get_secret_value().encode()
+        return given or ([] if self.app_env == "production" else [hmac.digest(secret, b"portal.sealing", "sha256")])
+
+    def _no_sealing_keys(self) -> bool:
+        try:
+            return not crypto.read_keys(self.encryption_keys.get_secret_value())
+        except crypto.WrongKeyError:
+            return True
+
     @property
     def secure(self) -> bool:
         """Is the public address https? Cookies are Secure and `__Host-` exactly then."""
@@ -93,6 +119,7 @@ class Config(BaseSettings):
             "SECRET_KEY must be at least 32 characters that nobody can guess": len(secret) < 32
             or secret.lower() in WEAK_KEYS
             or len(set(secret)) < 10,
+            "ENCRYPTION_KEYS must be keys of 32 random bytes in Base64 (openssl rand -base64 32)": self._no_sealing_keys(),
             "DEBUG must be off": self.debug,
             "BASE_URL must be the public https address": not self.secure or not urlsplit(self.base_url).hostname,
             "DATABASE_URL must be set": not self.database_url,
@@ -114,6 +141,8 @@ class Config(BaseSettings):
         """
         if self.app_env == "production" and (problems := self.problems()):
             raise ConfigurationError("Refusing to start:\n" + "\n".join(f"  - {p}" for p in problems))
+        if self.encryption_keys.get_secret_value() and self._no_sealing_keys():
+            raise ConfigurationError("Refusing to start:\n  - ENCRYPTION_KEYS holds something that is no key")
         if not self.secret_key.get_secret_value():
             raise ConfigurationError("Refusing to start:\n  - SECRET_KEY must be set (make run makes one for you)")
 

@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
 
 from config import Config
-from portal.kit import clock, dispatcher, log, outbox, tasks
+from portal.kit import clock, crypto, dispatcher, log, outbox, tasks
 from portal.kit.db import db, engine_options, relax_durability
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -171,6 +171,7 @@ def _wire(app: Flask, config: Config) -> None:
     passwords.configure(config.argon2_memory_kib)
     links.configure(secret)
     tokens.configure(secret)
+    crypto.configure(config.sealing_keys)
     mails.init_app(app)
     for room in ROOMS_WITH_JOBS:
         importlib.import_module(f"portal.{room}.jobs")

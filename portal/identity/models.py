@@ -1,9 +1,9 @@
-"""Users, vendors, memberships, staff, sessions, sign-in attempts, refresh tokens."""
+"""Users, vendors, memberships, staff, sessions, sign-in attempts, second factors, refresh tokens."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.identity.rules import Role, StaffKind, Stage
@@ -101,6 +101,32 @@ class SignIn(Model):
     succeeded: Mapped[bool]
     at: Mapped[datetime]
     __table_args__ = (Index(None, "email_key", "at"),)
+
+
+class SecondFactor(Model):
+    """A person's authenticator app. Counts once it is confirmed; ``last_step`` is the newest half minute used.
+
+    ``secret`` is sealed (kit.crypto) and bound to its owner.
+    """
+
+    __tablename__ = "second_factors"
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    secret: Mapped[str] = mapped_column(Text)
+    last_step: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+
+
+class RecoveryCode(Model):
+    """A way in for somebody whose phone is gone; only the hash is kept, and it opens once."""
+
+    __tablename__ = "recovery_codes"
+    id: Mapped[Id]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    code_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    __table_args__ = (UniqueConstraint("user_id", "code_hash"),)
 
 
 class RefreshToken(Model):

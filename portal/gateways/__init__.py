@@ -1,7 +1,7 @@
-"""The only code that speaks to the network: Stripe, mail."""
+"""The only code that speaks to the network: Stripe, mail, and the store of private files."""
 
 from config import Config
-from portal.gateways import mail, stripe
+from portal.gateways import mail, storage, stripe
 
 
 def configure(config: Config) -> None:
@@ -12,3 +12,4 @@ def configure(config: Config) -> None:
         max_retries=config.stripe_max_retries,
     )
     mail.configure(config)
+    storage.configure(config)

@@ -41,7 +41,14 @@ class OperatorSettings:
     privacy_url: str = ""
     legal_name: str = ""
     legal_address: str = ""
+    legal_country: str = ""
+    legal_footer: str = ""
     vat_id: str = ""
+    invoice_prefix: str = "INV"
+    credit_note_prefix: str = "CN"
+    proforma_prefix: str = "PF"
+    invoice_note: str = ""
+    stripe_tax: bool = False
     platform_domain: str = ""
     trial_days: int = 14
     trial_reminders: bool = True
@@ -51,6 +58,13 @@ class OperatorSettings:
     pay_by_stripe: Offer = Offer.LIVE
     pay_by_transfer: Offer = Offer.HIDDEN
     pay_by_paypal: Offer = Offer.COMING_SOON
+    bank_holder: str = ""
+    bank_iban: str = ""
+    bank_bic: str = ""
+    bank_name: str = ""
+    transfer_days: int = 14
+    renewal_ahead_days: int = 14
+    second_approval_above_minor: int = 0
 
 
 Value = str | int | bool
@@ -121,6 +135,40 @@ def _domain(raw: object) -> str:
     return text
 
 
+def _country(raw: object) -> str:
+    text = _line(raw).upper()
+    if text and not re.fullmatch(r"[A-Z]{2}", text):
+        raise _WrongError(N_("Please enter the two letters of a country, such as DE."))
+    return text
+
+
+def _prefix(raw: object) -> str:
+    """What stands before the year in a number; it may be in a file name."""
+    text = _line(raw).upper()
+    if not re.fullmatch(r"[A-Z][A-Z0-9]{0,7}", text):
+        raise _WrongError(N_("Please enter one to eight letters or digits that begin with a letter."))
+    return text
+
+
+def _iban(raw: object) -> str:
+    """Kept without spaces; the check digits and the country's own form must fit."""
+    from stdnum import iban
+
+    text = _line(raw)
+    if text and not iban.is_valid(text):
+        raise _WrongError(N_("Please check this IBAN: a digit is wrong or missing."))
+    return str(iban.compact(text))
+
+
+def _bic(raw: object) -> str:
+    from stdnum import bic
+
+    text = _line(raw).upper().replace(" ", "")
+    if text and not bic.is_valid(text):
+        raise _WrongError(N_("Please enter a BIC of 8 or 11 letters and digits."))
+    return text
+
+
 def _number(raw: object, least: int, most: int) -> int:
     text = str(raw).strip()
     if isinstance(raw, bool) or not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
@@ -160,6 +208,13 @@ SPECS: Mapping[str, Spec] = {
     "privacy_url": Spec(N_("Privacy notice"), _address),
     "legal_name": Spec(N_("Legal name"), _line),
     "legal_address": Spec(N_("Legal address"), _block),
+    "legal_country": Spec(N_("Country of the operator"), _country),
+    "legal_footer": Spec(N_("Small print at the foot of invoices"), _block),
+    "invoice_prefix": Spec(N_("First letters of invoice numbers"), _prefix),
+    "credit_note_prefix": Spec(N_("First letters of credit note numbers"), _prefix),
+    "proforma_prefix": Spec(N_("First letters of proforma numbers"), _prefix),
+    "invoice_note": Spec(N_("Note on every invoice"), _block),
+    "stripe_tax": Spec(N_("Let Stripe work out taxes on card payments"), _switch),
     "vat_id": Spec(N_("VAT number"), partial(_line, most=32)),
     "platform_domain": Spec(N_("Base domain of the platform"), _domain),
     "trial_days": Spec(N_("Days of trial for new tiers"), partial(_number, least=0, most=365)),
@@ -170,6 +225,16 @@ SPECS: Mapping[str, Spec] = {
     "pay_by_stripe": Spec(N_("Card payments by Stripe"), partial(_choice, options=Offer)),
     "pay_by_transfer": Spec(N_("Bank transfer"), partial(_choice, options=Offer)),
     "pay_by_paypal": Spec(N_("PayPal"), partial(_choice, options=Offer)),
+    "bank_holder": Spec(N_("Account holder for bank transfers"), partial(_line, most=70)),
+    "bank_iban": Spec(N_("IBAN"), _iban),
+    "bank_bic": Spec(N_("BIC"), _bic),
+    "bank_name": Spec(N_("Bank"), partial(_line, most=80)),
+    "transfer_days": Spec(N_("Days to pay by bank transfer"), partial(_number, least=1, most=60)),
+    "renewal_ahead_days": Spec(N_("Days ahead that a renewal is invoiced"), partial(_number, least=3, most=27)),
+    "second_approval_above_minor": Spec(
+        N_("Transfers above this need a second approval, in the smallest unit of money (0: never)"),
+        partial(_number, least=0, most=999_999_999),
+    ),
 }
 
 

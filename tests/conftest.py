@@ -14,6 +14,7 @@ from portal.kit.db import db
 from tests.support import servers
 from tests.support.browser import Browser
 from tests.support.databases import Cleaner, drop, url_for_worker
+from tests.support.scenes import Scene, Stage
 from tests.support.travel import Travel
 
 
@@ -94,8 +95,7 @@ def catalog(built_app: Flask, travel: Travel) -> Iterator[Flask]:
         return
     for app in _fresh(built_app, "empty"):
         load_catalog()
-        if cleaner.url.startswith("sqlite"):
-            cleaner.save("catalog")
+        cleaner.save("catalog")
         yield app
 
 
@@ -120,6 +120,18 @@ def sandbox(sandbox_server: servers.Sandbox) -> servers.Sandbox:
 def client(catalog: Flask) -> FlaskClient:
     """A browser that is not signed in, on the app with the catalog loaded."""
     return catalog.test_client()
+
+
+@pytest.fixture(scope="session")
+def stage(built_app: Flask) -> Stage:
+    """The scenes of this test process."""
+    return Stage(built_app.extensions["cleaner"])
+
+
+@pytest.fixture
+def scene(stage: Stage, client: FlaskClient, sandbox: servers.Sandbox, travel: Travel) -> Scene:
+    """``scene(name, build)``: build what a story has led to once, and start from there in every test."""
+    return Scene(stage, sandbox, travel, client)
 
 
 @pytest.fixture

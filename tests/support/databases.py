@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 from flask import Flask
@@ -44,46 +45,79 @@ def drop(url: str) -> None:
 
 
 class Cleaner:
-    """Brings the database back to a saved state: a file copy on SQLite, TRUNCATE of what was written elsewhere."""
+    """Brings the database back to a saved state: a file copy on SQLite; on PostgreSQL what was written is emptied, and
+    what was saved is copied in again.
+    """
 
     def __init__(self, app: Flask) -> None:
         self.app = app
         self.url = app.config["SQLALCHEMY_DATABASE_URI"]
+        self.sqlite = self.url.startswith("sqlite")
+        self.saved: dict[str, dict[str, bytes]] = {}
         self.written: set[str] = set()
         with app.app_context():
             upgrade()
-            self.tables = {t.name for t in db.metadata.sorted_tables}
+            self.tables = [t.name for t in db.metadata.sorted_tables]
+            self.counted = [t.name for t in db.metadata.sorted_tables if t.autoincrement_column is not None]
             self.engine = db.engine
-            if self.url.startswith("sqlite"):
-                self.file = Path(self.url.removeprefix("sqlite:///"))
-                self.save("empty")
-            else:
-                event.listen(self.engine, "before_cursor_execute", self._watch)
+        if self.sqlite:
+            self.file = Path(self.url.removeprefix("sqlite:///"))
+        else:
+            event.listen(self.engine, "before_cursor_execute", self._watch)
+        self.save("empty")
 
     def _watch(self, _c: object, _cur: object, statement: str, *_: object) -> None:
         head = statement.lstrip()[:60].upper()
         if head.startswith(("INSERT INTO ", "UPDATE ")):
             self.written.add(statement.split()[2 if head.startswith("INSERT") else 1].strip('"'))
 
+    def _touched(self) -> set[str]:
+        return (self.written | ELSEWHERE) & set(self.tables)
+
     def save(self, name: str) -> None:
-        """SQLite: keep the present state under a name."""
+        """Keep the present state under a name."""
+        if not self.sqlite:
+            self.saved[name] = self._copied_out()
+            return
         with self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         self.engine.dispose()
         shutil.copyfile(self.file, self.file.with_suffix(f".{name}"))
+        self.saved[name] = {}
 
     def has(self, name: str) -> bool:
-        """SQLite: was a state kept under this name?"""
-        return self.url.startswith("sqlite") and self.file.with_suffix(f".{name}").exists()
+        """Was a state kept under this name?"""
+        return name in self.saved
 
     def restore(self, name: str = "empty") -> None:
-        """Back to the named state (PostgreSQL knows only the empty one)."""
-        if self.url.startswith("sqlite"):
-            self.engine.dispose()
-            for suffix in ("-wal", "-shm"):
-                Path(f"{self.file}{suffix}").unlink(missing_ok=True)
-            shutil.copyfile(self.file.with_suffix(f".{name}"), self.file)
-        elif touched := sorted((self.written | ELSEWHERE) & self.tables):
-            with self.engine.begin() as connection:
-                connection.execute(text(f"TRUNCATE {', '.join(touched)} RESTART IDENTITY CASCADE"))
-            self.written.clear()
+        """Back to the named state."""
+        if not self.sqlite:
+            self._copy_in(self.saved[name])
+            return
+        self.engine.dispose()
+        for suffix in ("-wal", "-shm"):
+            Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+        shutil.copyfile(self.file.with_suffix(f".{name}"), self.file)
+
+    def _copied_out(self) -> dict[str, bytes]:
+        state = {}
+        with closing(self.engine.raw_connection()) as raw, raw.cursor() as cursor:
+            for table in (t for t in self.tables if t in self._touched()):
+                with cursor.copy(f'COPY "{table}" TO STDOUT') as copy:
+                    rows = b"".join(bytes(part) for part in copy)
+                if rows:
+                    state[table] = rows
+        return state
+
+    def _copy_in(self, state: dict[str, bytes]) -> None:
+        with closing(self.engine.raw_connection()) as raw, raw.cursor() as cursor:
+            if emptied := sorted(self._touched() | state.keys()):
+                cursor.execute(f"TRUNCATE {', '.join(emptied)} RESTART IDENTITY CASCADE")
+            for table, rows in state.items():
+                with cursor.copy(f'COPY "{table}" FROM STDIN') as copy:
+                    copy.write(rows)
+                if table in self.counted:
+                    counter = f"pg_get_serial_sequence('{table}', 'id')"
+                    cursor.execute(f'SELECT setval({counter}, (SELECT max(id) FROM "{table}"))')
+            raw.commit()
+        self.written = set(state)

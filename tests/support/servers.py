@@ -1,6 +1,7 @@
 """The Stripe sandbox in a thread of the test process, spoken to over real HTTP."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,12 +14,15 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 KEY = "sk_test_sandbox"
 WEBHOOK_SECRET = "whsec_for_tests_only"
 
+Copy = dict[str, list[tuple[Any, ...]]]
+
 
 @dataclass
 class Sandbox:
-    """A running sandbox: its address, and what a test does with it."""
+    """A running sandbox: its address, its store, and what a test does with it."""
 
     url: str
+    store: Callable[[], Any]
 
     def post(self, path: str, **json: Any) -> Any:
         """POST to the sandbox's own controls."""
@@ -43,6 +47,23 @@ class Sandbox:
         """Forget everything but the endpoint."""
         self.post("/_sandbox/reset")
 
+    def copied(self) -> Copy:
+        """All that Stripe knows now."""
+        with self.store().transaction() as connection:
+            tables = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+            )
+            return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables.fetchall()}
+
+    def put_back(self, kept: Copy) -> None:
+        """Let Stripe know what it knew then, and nothing else."""
+        with self.store().transaction() as connection:
+            for table, rows in kept.items():
+                connection.execute(f"DELETE FROM {table}")
+                if rows:
+                    marks = ", ".join("?" * len(rows[0]))
+                    connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
 
 def deliver(sandbox: Sandbox, client: FlaskClient, path: str = "/api/v1/webhooks/stripe") -> int:
     """Hand every waiting event to the portal's endpoint as Stripe would; returns how many were taken."""
@@ -62,7 +83,7 @@ def start(offset_file: Path) -> tuple[Sandbox, Any]:
     build = cache(lambda: _build(url, offset_file))
     server.app = lambda environ, start_response: build()(environ, start_response)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return Sandbox(url), server
+    return Sandbox(url, lambda: build().extensions["sandbox"].store), server
 
 
 class _Quiet(WSGIRequestHandler):

@@ -15,6 +15,7 @@ from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.models import TierChange
 from portal.subscriptions.rules import Status
 from tests.support.people import Someone, post, text_of
+from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
 from tests.support.stories import lives_on, settle
 from tests.support.travel import Travel
@@ -26,13 +27,17 @@ pytestmark = pytest.mark.usefixtures("unscoped")
 
 
 @pytest.fixture
-def paying(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> Someone:
+def paying(client: FlaskClient, sandbox: Sandbox, travel: Travel, scene: Scene) -> Someone:
     """Professional, paid since 29 January; it is 5 February, noon, and the period ends on 28 February."""
-    who = owner(client)
-    client.get(pays_through(client, who))
-    settle(sandbox, client)
-    lives_on(sandbox, client, travel, days=21)
-    return who
+
+    def three_weeks() -> Someone:
+        who = owner(client)
+        client.get(pays_through(client, who))
+        settle(sandbox, client)
+        lives_on(sandbox, client, travel, days=21)
+        return who
+
+    return scene("paying for Professional", three_weeks)
 
 
 def shows(client: FlaskClient, who: Someone, tier: str, cycle: Cycle = Cycle.MONTHLY, **query: Any) -> TestResponse:

@@ -297,6 +297,7 @@ def _grown_tables() -> None:
     with op.batch_alter_table("tier_changes") as batch:
         batch.add_column(sa.Column("invoice_id", BIG, nullable=True))
         batch.add_column(sa.Column("choices", JSONB, nullable=True))
+        batch.add_column(sa.Column("expires_at", AT, nullable=True))
         batch.create_index("ix_tier_changes_invoice_id", ["invoice_id"])
         batch.create_foreign_key("fk_tier_changes_invoice_id_invoices", "invoices", ["invoice_id"], ["id"])
 
@@ -338,6 +339,7 @@ def downgrade() -> None:
     with op.batch_alter_table("tier_changes") as batch:
         batch.drop_constraint("fk_tier_changes_invoice_id_invoices", type_="foreignkey")
         batch.drop_index("ix_tier_changes_invoice_id")
+        batch.drop_column("expires_at")
         batch.drop_column("choices")
         batch.drop_column("invoice_id")
 

@@ -209,6 +209,10 @@ class StripeGateway:
         """Try to collect an open invoice now."""
         return self._call(lambda: self._v1.invoices.pay(invoice_id, {}, {"idempotency_key": key}))
 
+    def invoice_void(self, invoice_id: str, key: str) -> Document:
+        """Give up an open invoice; a change of the subscription that waited for it is dropped."""
+        return self._call(lambda: self._v1.invoices.void_invoice(invoice_id, {}, {"idempotency_key": key}))
+
     def events_undelivered(self, since: int, types: list[str]) -> list[Document]:
         """Events since a Unix time that our endpoint has not taken."""
         params = {"delivery_success": False, "created": {"gte": since}, "types": types, "limit": 100}

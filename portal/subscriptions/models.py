@@ -64,7 +64,8 @@ class TierChange(TenantMixin, Model):
 
     ``when_to_apply`` now: requested → applied, awaiting_payment or refused. At next cycle: requested → scheduled →
     applied or undone. ``base_version`` is the subscription's version that the person saw. ``invoice_id`` is the
-    proforma of a change that is paid by transfer; ``choices`` says what becomes of add-ons that the old tier included.
+    proforma of a change that is paid by transfer; ``choices`` says what becomes of add-ons that the old tier included;
+    until ``expires_at`` a change that waits for its payment can be paid. ``error`` says why it was given up.
     """
 
     __tablename__ = "tier_changes"
@@ -84,6 +85,7 @@ class TierChange(TenantMixin, Model):
     stripe_invoice_id: Mapped[StripeId | None]
     invoice_id: Mapped[int | None] = mapped_column(ForeignKey("invoices.id"), index=True)
     choices: Mapped[dict[str, Any] | None] = mapped_column(JsonB)
+    expires_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
     actor_kind: Mapped[str] = mapped_column(String(10))
     actor_id: Mapped[int | None] = mapped_column(BigId)

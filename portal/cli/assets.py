@@ -21,8 +21,16 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIES = {
     "htmx.org/dist/htmx.min.js": "htmx.min.js",
     "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2": "inter-latin.woff2",
+    # For invoices as PDF: typst reads no woff2, and names are written in all of Europe's letters.
+    "@expo-google-fonts/inter/400Regular/Inter_400Regular.ttf": "paper/Inter-Regular.ttf",
+    "@expo-google-fonts/inter/600SemiBold/Inter_600SemiBold.ttf": "paper/Inter-SemiBold.ttf",
 }
-LICENCES = ("htmx.org/LICENSE", "@fontsource-variable/inter/LICENSE", "@tabler/icons/LICENSE")
+LICENCES = (
+    "htmx.org/LICENSE",
+    "@fontsource-variable/inter/LICENSE",
+    "@expo-google-fonts/inter/LICENSE_FONT",
+    "@tabler/icons/LICENSE",
+)
 ICON_FOLDER = "@tabler/icons/icons/outline"
 SPRITE = "icons.svg"
 LICENCE_FILE = "LICENCES.txt"
@@ -146,6 +154,7 @@ def _write(lib: Path, modules: Path, names: set[str]) -> None:
     sprite = build_sprite(names, modules / ICON_FOLDER)
     lib.mkdir(parents=True, exist_ok=True)
     for source, target in COPIES.items():
+        (lib / target).parent.mkdir(exist_ok=True)
         shutil.copyfile(modules / source, lib / target)
     (lib / SPRITE).write_text(sprite, encoding="utf-8")
     texts = [f"{name}\n\n{(modules / name).read_text(encoding='utf-8')}" for name in LICENCES]

@@ -1,17 +1,18 @@
 """From what Stripe says to what we hold: the mirror of a subscription, and the one verb for a paid period."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from portal.billing import service as billing
-from portal.billing.models import Invoice
+from portal.billing.models import Invoice, InvoiceLine
 from portal.billing.rules import InvoiceStatus
-from portal.billing.stripe_invoice import Line, StripeInvoice
+from portal.billing.stripe_invoice import StripeInvoice
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Price, Tier
 from portal.credits import service as credits
 from portal.credits.rules import EntryKind, LotKind, lot_expiry
 from portal.entitlements import service as entitlements
-from portal.kit.actor import STRIPE, Actor
+from portal.kit.actor import STRIPE, SYSTEM, Actor
 from portal.kit.errors import Conflict
 from portal.kit.text import N_
 from portal.subscriptions import changes, mails
@@ -120,55 +121,82 @@ def apply_paid_period(subscription: VendorSubscription, invoice: Invoice, *, now
     if invoice.status != InvoiceStatus.PAID or invoice.applied_at is not None:
         return False
     for line in _lines(invoice):
-        if line.stripe_price_id is None or (price := catalog.price_by_stripe_id(line.stripe_price_id)) is None:
-            continue
-        if not line.proration and line.amount_minor == price.amount.minor * line.quantity and line.amount_minor > 0:
-            _renew(subscription, line, price, invoice, now)
+        if (
+            not line.proration
+            and line.amount_minor == line.price.amount.minor * line.quantity
+            and line.amount_minor > 0
+        ):
+            _renew(subscription, line, invoice, now)
     _grant_upgrade(subscription, invoice, now)
     billing.mark_applied(invoice, now)
-    if invoice.total_minor > 0:
-        mails.receipt(invoice, now)
+    if invoice.total_minor > 0 and invoice.provider == Provider.STRIPE:
+        mails.receipt(invoice, now)  # a transfer is confirmed when it is approved, which may be weeks before
     return True
 
 
-def _lines(invoice: Invoice) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class PaidLine:
+    """A line of a paid invoice, Stripe's or ours, with the price that it is for."""
+
+    price: Price
+    amount_minor: int
+    quantity: int
+    proration: bool
+    period_start: datetime
+    period_end: datetime
+
+
+def _lines(invoice: Invoice) -> list[PaidLine]:
     return [
-        Line(i.description, i.quantity, i.amount_minor, i.proration, i.stripe_price_id, i.period_start, i.period_end)
+        PaidLine(price, i.amount_minor, i.quantity, i.proration, i.period_start, i.period_end)
         for i in invoice.lines
-        if i.period_start and i.period_end
+        if i.period_start and i.period_end and (price := _price_of(i))
     ]
 
 
-def _renew(subscription: VendorSubscription, line: Line, price: Price, invoice: Invoice, now: datetime) -> None:
-    tier = catalog.tier_by_id(price.tier_id)
+def _price_of(line: InvoiceLine) -> Price | None:
+    if line.price_id is not None:
+        return catalog.price(line.price_id)
+    return catalog.price_by_stripe_id(line.stripe_price_id) if line.stripe_price_id else None
+
+
+def _renew(subscription: VendorSubscription, line: PaidLine, invoice: Invoice, now: datetime) -> None:
+    tier = catalog.tier_by_id(line.price.tier_id)
     if tier is None:
         return
     credits.renew(
         subscription.vendor_id,
-        credits_for(tier.included_credits, price.cycle),
+        credits_for(tier.included_credits, line.price.cycle),
         policy=tier.credit_policy,
         cap=tier.rollover_cap,
         source=f"period:{line.period_start.isoformat()}",
         period_end=line.period_end,
         description=N_("Included credits"),
-        actor=STRIPE,
+        actor=_payer(invoice),
         now=now,
     )
-    note(subscription, "period_paid", actor=STRIPE, now=now, invoice=invoice.number, tier=tier.code,
+    note(subscription, "period_paid", actor=_payer(invoice), now=now, invoice=invoice.number, tier=tier.code,
          start=line.period_start.isoformat(), end=line.period_end.isoformat())  # fmt: skip
+
+
+def _payer(invoice: Invoice) -> Actor:
+    """On whose word it is paid: Stripe's, or that of the approval, which history names on its own."""
+    return STRIPE if invoice.provider == Provider.STRIPE else SYSTEM
 
 
 def _grant_upgrade(subscription: VendorSubscription, invoice: Invoice, now: datetime) -> None:
     """Within a period an upgrade brings its share of the larger tier's credits, as its price was prorated."""
-    prorated = [line for line in _lines(invoice) if line.proration and line.stripe_price_id]
+    prorated = [line for line in _lines(invoice) if line.proration]
     left = next((line for line in prorated if line.amount_minor < 0), None)
     joined = next((line for line in prorated if line.amount_minor > 0), None)
-    if left is None or joined is None or left.stripe_price_id is None or joined.stripe_price_id is None:
+    if left is None or joined is None:
         return
-    (old_price, old), (new_price, new) = priced_tier(left.stripe_price_id), priced_tier(joined.stripe_price_id)
+    old, new = catalog.tier_by_id(left.price.tier_id), catalog.tier_by_id(joined.price.tier_id)
+    if old is None or new is None:
+        return
     amount = prorated_credits(
-        credits_for(old.included_credits, old_price.cycle),
-        credits_for(new.included_credits, new_price.cycle),
+        credits_for(old.included_credits, left.price.cycle),
+        credits_for(new.included_credits, joined.price.cycle),
         subscription.period_start,
         subscription.period_end,
         joined.period_start,
@@ -177,12 +205,12 @@ def _grant_upgrade(subscription: VendorSubscription, invoice: Invoice, now: date
         credits.grant(
             subscription.vendor_id,
             amount,
-            source=f"upgrade:{invoice.stripe_invoice_id}",
+            source=f"upgrade:{invoice.stripe_invoice_id or invoice.id}",
             kind=LotKind.GRANT,
             entry=EntryKind.GRANT,
             description=N_("Credits of the larger tier for the rest of the period"),
             expires_at=lot_expiry(new.credit_policy, subscription.period_end),
-            actor=STRIPE,
+            actor=_payer(invoice),
             now=now,
         )
 

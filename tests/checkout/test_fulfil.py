@@ -17,6 +17,7 @@ from portal.kit.db import db
 from portal.subscriptions import queries
 from portal.subscriptions.rules import Status
 from tests.stripe_events.life import end_trial
+from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
 from tests.support.stories import (
     Somebody,
@@ -36,10 +37,14 @@ Document = dict[str, Any]
 
 
 @pytest.fixture
-def buyer(client: FlaskClient, sandbox: Sandbox) -> Somebody:
+def buyer(scene: Scene) -> Somebody:
     """A vendor in its trial, and a Stripe that knows the catalog."""
-    push_catalog()
-    return signs_up()
+
+    def in_trial() -> Somebody:
+        push_catalog()
+        return signs_up()
+
+    return scene("in a trial", in_trial)
 
 
 def orders() -> list[tuple[str, str | None]]:

@@ -4,6 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from portal.kit import actor
+from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
 from tests.support.stories import Somebody, lives_on, opens_checkout, pays, push_catalog, settle, signs_up
 from tests.support.travel import Travel
@@ -12,22 +13,25 @@ ADMIN, OTHER_ADMIN = actor.staff(1, "Grace"), actor.staff(2, "Edsger")
 
 
 @pytest.fixture
-def pushed(client: FlaskClient, sandbox: Sandbox) -> Sandbox:
+def pushed(client: FlaskClient, sandbox: Sandbox, scene: Scene) -> Sandbox:
     """The sandbox, knowing the catalog."""
-    push_catalog()
+    scene("Stripe knows the catalog", push_catalog)
     return sandbox
 
 
 @pytest.fixture
-def payer(client: FlaskClient, pushed: Sandbox, travel: Travel) -> Somebody:
+def payer(client: FlaskClient, pushed: Sandbox, travel: Travel, scene: Scene) -> Somebody:
     """A vendor of Professional whose first paid period began on 15 January at noon (its trial was over)."""
     from tests.stripe_events.life import end_trial
 
-    who = signs_up()
-    end_trial(who)
-    assert pays(opens_checkout(who)).status_code == 303
-    settle(pushed, client)
-    return who
+    def paid_at_once() -> Somebody:
+        who = signs_up()
+        end_trial(who)
+        assert pays(opens_checkout(who)).status_code == 303
+        settle(pushed, client)
+        return who
+
+    return scene("paid after the trial", paid_at_once)
 
 
 @pytest.fixture

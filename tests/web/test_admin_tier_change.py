@@ -25,13 +25,13 @@ pytestmark = pytest.mark.usefixtures("unscoped")
 
 
 @pytest.fixture
-def vendor(client, sandbox, travel, unscoped):
+def vendor(client, sandbox, travel, unscoped, scene):
     """Professional, paid, half of the period left."""
-    return paid.pays_for(sandbox, client, travel)
+    return scene("half a paid period", lambda: paid.pays_for(sandbox, client, travel))
 
 
 @pytest.fixture
-def admin(client):
+def admin(client, vendor):
     return paid.staff_client(client)
 
 

@@ -29,7 +29,7 @@ setup-dev:  ## The same, with what tests and checks need
 run: setup  ## Start everything on http://127.0.0.1:8000 (PORT=9000 make run: elsewhere)
 	@exec $(BIN)/python -m portal.cli.supervise
 
-test: setup-dev  ## Test on SQLite, and on PostgreSQL and in Chromium where they are found
+test: setup-dev  ## Test on SQLite and in Chromium where it is found (TEST_ON=postgres or both make test: also there)
 	@exec $(BIN)/python -m tests.run
 
 check: setup-dev  ## Lint, types, layers, templates, architecture

@@ -1,6 +1,8 @@
-"""``make test``: every test on SQLite, then on PostgreSQL, and in a browser, as far as this machine can.
+"""``make test``: every test on one database, and in a browser, as far as this machine can.
 
-``python -m tests.run [--soak] [--coverage] [--only sqlite|postgres] [pytest's own arguments]``
+``python -m tests.run [--soak] [--coverage] [--on sqlite|postgres|both] [pytest's own arguments]``
+
+Which database is said by ``--on`` or TEST_ON; without either it is SQLite, which needs nothing. CI asks for both.
 
 What pytest is told through the environment: TEST_DATABASE_URL (empty: SQLite files; else a PostgreSQL server on which
 each worker makes its own database), TEST_REDIS_URL, CHROMIUM. PORTAL_REQUIRE=chromium,postgres,redis makes it an error
@@ -25,10 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Tests must never see what the person at the keyboard works with.
 NEVER_INHERITED = (
     "APP_ENV", "BASE_URL", "CLOCK_OFFSET_FILE", "DATABASE_URL", "DATA_DIR", "DEMO", "ENCRYPTION_KEYS", "LOG_FORMAT",
-    "PROMETHEUS_MULTIPROC_DIR", "REDIS_URL", "SECRET_KEY", "TEST_DATABASE_URL",
+    "PROMETHEUS_MULTIPROC_DIR", "REDIS_URL", "SECRET_KEY", "TEST_DATABASE_URL", "TEST_ON",
 )  # fmt: skip
 NEVER_INHERITED_PREFIXES = ("STRIPE_", "SMTP_", "SANDBOX_")
 NO_TESTS_COLLECTED = 5
+DATABASES = ("sqlite", "postgres", "both")
 
 
 @dataclass(frozen=True)
@@ -68,24 +71,24 @@ def read_tally(report: Path) -> Tally:
     return total
 
 
-def plan(postgres: str | None, browser: str | None, *, only: str, soak: bool) -> list[Pass]:
+def plan(postgres: str | None, browser: str | None, *, on: str, soak: bool) -> list[Pass]:
     """Journeys in the browser run on the first database alone, as does what touches no database."""
     wanted = "soak" if soak else "not soak"
     with_browser = wanted if browser else f"{wanted} and not browser"
-    passes = [Pass("SQLite", "", with_browser)] if only != "postgres" else []
-    if postgres and only != "sqlite":
+    passes = [Pass("SQLite", "", with_browser)] if on != "postgres" else []
+    if postgres and on != "sqlite":
         passes.append(
             Pass("PostgreSQL", postgres, f"{wanted} and not browser and not once" if passes else with_browser)
         )
     return passes
 
 
-def left_out(postgres: str | None, browser: str | None, *, only: str) -> list[str]:
-    """One line for each thing this run could not test, with the way to change that."""
+def left_out(postgres: str | None, browser: str | None, *, on: str) -> list[str]:
+    """One line for each thing this run did not test, with the way to change that."""
     lines = []
-    if only:
-        lines.append(f"the other database (only {only} was asked for)")
-    elif not postgres:
+    if on != "both":
+        lines.append(f"the other database ({on} was asked for; TEST_ON=both tests on SQLite and PostgreSQL)")
+    if on != "sqlite" and not postgres:
         lines.append("PostgreSQL: none reached or started (install postgresql, or set TEST_POSTGRES_URL)")
     if not browser:
         lines.append("browser journeys: no Chromium (install chromium, or set CHROMIUM)")
@@ -139,14 +142,14 @@ def run(options: argparse.Namespace, extra: Sequence[str], folder: Path) -> int:
             print(f"Required here, but missing: {', '.join(absent)}")
             return 1
         lines, total = [], Tally()
-        for each in plan(postgres_url, browser, only=options.only, soak=options.soak):
+        for each in plan(postgres_url, browser, on=options.on, soak=options.soak):
             begun = time.monotonic()
             env = environment(redis_url, each.database, browser)
             tally = run_pass(each, env, folder / f"{each.name}.xml", extra, coverage=options.coverage)
             lines.append(f"{each.name}: {tally} in {time.monotonic() - begun:.0f} s")
             total += tally
     print("\n" + "\n".join(lines))
-    for line in left_out(postgres_url, browser, only=options.only) or ["nothing"]:
+    for line in left_out(postgres_url, browser, on=options.on) or ["nothing"]:
         print(f"Left out: {line}")
     print(total, flush=True)
     return 1 if total.failed else 0
@@ -157,8 +160,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--soak", action="store_true", help="the long versions only")
     parser.add_argument("--coverage", action="store_true", help="list the lines never reached")
-    parser.add_argument("--only", choices=["sqlite", "postgres"], default="", help="one database only")
+    parser.add_argument("--on", "--only", choices=DATABASES, default=os.environ.get("TEST_ON") or "sqlite")
     options, extra = parser.parse_known_args(arguments)
+    if options.on not in DATABASES:
+        parser.error(f"TEST_ON is {', '.join(DATABASES)}, not {options.on}.")
     with tempfile.TemporaryDirectory(prefix="portal-tests-") as folder:
         try:
             status = run(options, extra, Path(folder))

@@ -24,7 +24,8 @@ class Card:
     """How a number behaves: `attach` and `charge` are decline codes or None; `authenticate` is never, setup or always.
 
     "setup" asks the person once (on the page) and lets later charges through; "always" asks at every payment,
-    so a charge without the person is refused.
+    so a charge without the person is refused. `refund` is "pending" (arrives later) or "fails" (later, too), empty
+    for at once; `disputed` cards are followed by a dispute as soon as they have paid.
     """
 
     number: str
@@ -33,6 +34,8 @@ class Card:
     charge: str | None = None
     authenticate: str = "never"
     known: bool = True
+    refund: str = ""
+    disputed: bool = False
 
     @property
     def brand(self) -> str:
@@ -58,6 +61,9 @@ CARDS = {
         Card("4000002760003184", "3-D Secure every time", authenticate="always"),
         Card("4000008400001629", "3-D Secure, then refused", charge="generic_decline", authenticate="setup"),
         Card("4000000000000341", "Works now, every charge fails", charge="generic_decline"),
+        Card("4000000000000259", "Works, then the payment is disputed", disputed=True),
+        Card("4000000000007726", "Works, refunds take an hour", refund="pending"),
+        Card("4000000000005126", "Works, refunds fail after an hour", refund="fails"),
     )
 }
 
@@ -74,6 +80,9 @@ TOKENS = {
     "pm_card_threeDSecureRequiredChargeDeclined": "4000008400001629",
     "pm_card_authenticationRequired": "4000002760003184",
     "pm_card_authenticationRequiredOnSetup": "4000002500003155",
+    "pm_card_createDispute": "4000000000000259",
+    "pm_card_pendingRefund": "4000000000007726",
+    "pm_card_refundFail": "4000000000005126",
 }
 
 

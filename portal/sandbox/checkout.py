@@ -1,58 +1,72 @@
-"""Checkout Sessions in subscription mode: made, read, expired, listed; and what a paid one leaves behind."""
+"""Checkout Sessions: made in one of three modes, read, expired, listed; and what a paid subscription leaves behind."""
 
-import re
-from urllib.parse import urlsplit
-
-from portal.sandbox import catalog, customers, events, invoices, paging, payments, plan, standing, subscriptions, timers
+from portal.sandbox import (
+    catalog,
+    customers,
+    events,
+    invoices,
+    paging,
+    payment_mode,
+    payments,
+    plan,
+    session_shape,
+    setup_mode,
+    standing,
+    subscriptions,
+    taxes,
+    timers,
+)
 from portal.sandbox.calls import LIST, Call
 from portal.sandbox.errors import invalid, unsupported
-from portal.sandbox.ids import new_id
-from portal.sandbox.tx import Doc, Params, Tx, metadata_of
+from portal.sandbox.payments import Outcome
+from portal.sandbox.session_shape import SLACK
+from portal.sandbox.tx import Doc, Params, Tx
 
-HALF_HOUR, DAY, TWO_DAYS = 1_800, 86_400, 172_800
-SLACK = 60  # seconds that a request may take on its way
+TWO_DAYS = 172_800
+#: Parameters that belong to one mode alone.
+ONLY = {
+    "subscription_data": "subscription",
+    "payment_method_collection": "subscription",
+    "invoice_creation": "payment",
+    "payment_intent_data": "payment",
+    "setup_intent_data": "setup",
+}
 
 
 def create(tx: Tx, params: Params) -> Doc:
     """A session with a hosted page; refuses what Stripe refuses."""
-    if params.get("mode") != "subscription":
-        if params.get("mode") is None:
-            raise invalid("You must provide a mode.", param="mode", code="parameter_missing")
-        raise unsupported(f"Checkout in {params['mode']} mode", param="mode")
+    mode = params.get("mode")
+    if mode is None:
+        raise invalid("You must provide a mode.", param="mode", code="parameter_missing")
     if params.get("ui_mode", "hosted_page") != "hosted_page":
         raise unsupported("a Checkout page other than the hosted one", param="ui_mode")
-    _check_urls(params)
-    customer = _customer(tx, params)
+    for name in params:
+        if mode != ONLY.get(name, mode):
+            raise invalid(f"You can not pass `{name}` in `{mode}` mode.", param=name)
+    session_shape.check_urls(params)
+    customer = session_shape.customer_of(tx, params)
+    make = {"subscription": _to_subscribe, "payment": payment_mode.create, "setup": setup_mode.create}[mode]
+    return make(tx, params, customer)
+
+
+def _to_subscribe(tx: Tx, params: Params, customer: Doc | None) -> Doc:
+    if "currency" in params:
+        raise unsupported("another currency than the prices'", param="currency")
     prices = _line_prices(tx, params)
     data = params.get("subscription_data", {})
     trial_end = _trial_end(tx, data)
-    expires = _expires_at(tx, params)
-    items = [
-        _item(price, line.get("quantity", 1), trial_end)
-        for price, line in zip(prices, params["line_items"], strict=True)
-    ]
-    session = _insert(tx, params, customer, items, expires, trial_end)
-    session["url"] = f"{tx.config.public_url}/c/pay/{session['id']}"
-    tx.schedule(expires, "expire_session", session["id"])
-    return session
-
-
-def _check_urls(params: Params) -> None:
-    if "success_url" not in params:
-        raise invalid("Missing required param: success_url.", param="success_url", code="parameter_missing")
-    for name in ("success_url", "cancel_url"):
-        found = urlsplit(params.get(name, "https://example.com"))
-        # The host goes into a header of the page, so it may hold nothing but a host.
-        if found.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", found.netloc):
-            raise invalid("Not a valid URL", param=name, code="url_invalid")
-
-
-def _customer(tx: Tx, params: Params) -> Doc | None:
-    if "customer" in params and "customer_email" in params:
-        raise invalid("You may only specify one of these parameters: customer, customer_email.", param="customer")
-    if "customer" not in params:
-        return None
-    return tx.get("customer", params["customer"], param="customer", status=400)
+    wanted = {name: data[name] for name in ("default_tax_rates",) if name in data}
+    wanted |= {name: params[name] for name in ("automatic_tax",) if name in params}
+    tax = taxes.settings(tx, wanted, customer, "subscription_data")
+    items = []
+    for price, line in zip(prices, params["line_items"], strict=True):
+        quantity = line.get("quantity", 1)
+        amount = 0 if trial_end else price["unit_amount"] * quantity
+        items.append(session_shape.item(price, quantity, amount, taxes.on(tx, customer, tax, amount)))
+    plan.check_amount(sum(plan.amount_of(tx, item) for item in items), "line_items")
+    fields = session_shape.priced("subscription", items, tax)
+    private = {"line_items": items, "trial_end": trial_end, "data": {**data, **wanted}, "tax": tax}
+    return session_shape.insert(tx, params, customer, fields, **private)
 
 
 def _line_prices(tx: Tx, params: Params) -> list[Doc]:
@@ -61,19 +75,24 @@ def _line_prices(tx: Tx, params: Params) -> list[Doc]:
         raise invalid("You must provide line_items in subscription mode.", param="line_items", code="parameter_missing")
     if len(wanted) > 20:
         raise invalid("You may specify at most 20 recurring line items.", param="line_items")
-    found = []
-    for place, line in enumerate(wanted):
-        param = f"line_items[{place}][price]"
-        if "price" not in line:
-            raise invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
-        if line.get("quantity", 1) < 1:
-            raise invalid("This value must be greater than or equal to 1.", param=f"line_items[{place}][quantity]")
-        found.append(catalog.recurring_price(tx, line["price"], param))
+    for name in ("price_data", "tax_rates"):
+        if any(name in line for line in wanted):
+            raise unsupported(f"{name} in subscription mode", param=f"line_items[{name}]")
+    found = [_line_price(tx, line, f"line_items[{place}]") for place, line in enumerate(wanted)]
     if len({(price["recurring"]["interval"], price["recurring"]["interval_count"]) for price in found}) > 1:
         raise invalid("Checkout does not support multiple prices with different billing intervals.", param="line_items")
     if len({price["currency"] for price in found}) > 1:
         raise invalid("All line items must have the same currency.", param="line_items")
     return found
+
+
+def _line_price(tx: Tx, line: Params, param: str) -> Doc:
+    if "price" not in line:
+        where = f"{param}[price]"
+        raise invalid(f"Missing required param: {where}.", param=where, code="parameter_missing")
+    if line.get("quantity", 1) < 1:
+        raise invalid("This value must be greater than or equal to 1.", param=f"{param}[quantity]")
+    return catalog.recurring_price(tx, line["price"], f"{param}[price]")
 
 
 def _trial_end(tx: Tx, data: Params) -> int | None:
@@ -83,108 +102,6 @@ def _trial_end(tx: Tx, data: Params) -> int | None:
             "The `trial_end` date has to be at least 2 days in the future.", param="subscription_data[trial_end]"
         )
     return end
-
-
-def _expires_at(tx: Tx, params: Params) -> int:
-    expires: int = params.get("expires_at", tx.now + DAY)
-    if expires < tx.now + HALF_HOUR - SLACK:
-        raise invalid(
-            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.", param="expires_at"
-        )
-    if expires > tx.now + DAY + SLACK:
-        raise invalid(
-            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.", param="expires_at"
-        )
-    return expires
-
-
-def _item(price: Doc, quantity: int, trial_end: int | None) -> Doc:
-    amount = 0 if trial_end else price["unit_amount"] * quantity
-    return {
-        "id": new_id("item"),
-        "object": "item",
-        "adjustable_quantity": None,
-        "amount_discount": 0,
-        "amount_subtotal": amount,
-        "amount_tax": 0,
-        "amount_total": amount,
-        "currency": price["currency"],
-        "description": price["nickname"],
-        "metadata": {},
-        "price": price["id"],
-        "quantity": quantity,
-    }
-
-
-def _insert(tx: Tx, params: Params, customer: Doc | None, items: list[Doc], expires: int, trial_end: int | None) -> Doc:
-    empty = (
-        "after_expiration allow_promotion_codes client_secret collected_information consent consent_collection "
-        "currency_conversion customer_account invoice invoice_creation managed_payments optional_items origin_context "
-        "payment_intent payment_link payment_method_configuration_details permissions recovered_from "
-        "saved_payment_method_options setup_intent shipping_address_collection shipping_cost submit_type subscription "
-        "wallet_options allowed_payment_method_types integration_identifier discounts"
-    )
-    total = sum(item["amount_total"] for item in items)
-    plan.check_amount(sum(plan.amount_of(tx, item) for item in items), "line_items")
-    return tx.insert(
-        "checkout.session",
-        {
-            **dict.fromkeys(empty.split()),
-            "adaptive_pricing": params.get("adaptive_pricing", {"enabled": False}),
-            "amount_subtotal": total,
-            "amount_total": total,
-            "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-            "billing_address_collection": None,
-            "cancel_url": params.get("cancel_url"),
-            "client_reference_id": params.get("client_reference_id"),
-            "currency": items[0]["currency"],
-            "custom_fields": [],
-            "custom_text": {
-                "after_submit": None,
-                "shipping_address": None,
-                "submit": None,
-                "terms_of_service_acceptance": None,
-            },
-            "customer": customer["id"] if customer else None,
-            "customer_creation": None if customer else "always",
-            "customer_details": _details(customer or {"email": params.get("customer_email")}, None),
-            "customer_email": params.get("customer_email"),
-            "excluded_payment_method_types": [],
-            "expires_at": expires,
-            "locale": params.get("locale"),
-            "metadata": metadata_of(params.get("metadata")),
-            "mode": "subscription",
-            "payment_method_collection": params.get("payment_method_collection", "always"),
-            "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-            "payment_method_types": ["card"],
-            "payment_status": "unpaid",
-            "phone_number_collection": {"enabled": False},
-            "redirect_on_completion": "always",
-            "shipping_options": [],
-            "status": "open",
-            "success_url": params["success_url"],
-            "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
-            "ui_mode": "hosted_page",
-            "url": None,
-        },
-        line_items=items,
-        trial_end=trial_end,
-        data=params.get("subscription_data", {}),
-        challenge=None,
-    )
-
-
-def _details(customer: Doc, name: str | None) -> Doc:
-    return {
-        "address": None,
-        "business_name": None,
-        "email": customer.get("email"),
-        "individual_name": None,
-        "name": name or customer.get("name"),
-        "phone": customer.get("phone"),
-        "tax_exempt": customer.get("tax_exempt", "none"),
-        "tax_ids": [],
-    }
 
 
 def retrieve(tx: Tx, params: Params, ident: str) -> Doc:
@@ -200,16 +117,8 @@ def expire(tx: Tx, params: Params, ident: str) -> Doc:
             'Only Checkout Sessions with a status in ["open"] can be expired. '
             f"This Checkout Session has a status of {session['status']}."
         )
-    close(tx, session)
+    session_shape.close(tx, session)
     return session
-
-
-def close(tx: Tx, session: Doc) -> None:
-    """The session expires, if it is still open."""
-    if session["status"] == "open":
-        session.update(status="expired", url=None)
-        tx.unschedule("expire_session", session["id"])
-        events.emit(tx, "checkout.session.expired", session)
 
 
 def list_all(tx: Tx, params: Params) -> Doc:
@@ -233,14 +142,34 @@ def list_line_items(tx: Tx, params: Params, ident: str) -> Doc:
 
 
 def amount_due(tx: Tx, session: Doc) -> int:
-    """What the card pays today, the customer's balance taken off (minor units)."""
+    """What the card pays today (minor units); a subscription takes the customer's balance off."""
+    if session["mode"] != "subscription":
+        return int(session["amount_total"] or 0)
     balance = tx.get("customer", session["customer"])["balance"] if session["customer"] else 0
     return invoices.net(session["amount_total"], balance)[0]
 
 
+def refused(tx: Tx, session: Doc, method: Doc, outcome: Outcome) -> None:
+    """The card was not taken: a subscription leaves nothing behind, the other modes note the attempt."""
+    if session["mode"] == "setup":
+        setup_mode.refused(tx, session, method, outcome)
+    elif session["mode"] == "payment":
+        payment_mode.refused(tx, session, method, outcome)
+
+
 def complete(tx: Tx, session: Doc, method: Doc | None, name: str | None) -> None:
-    """The card was accepted: customer, card, subscription and first invoice come to be, and the session is complete."""
-    customer = _or_new_customer(tx, session, name)
+    """The card was accepted."""
+    if session["mode"] == "setup" and method:
+        setup_mode.complete(tx, session, method, name)
+    elif session["mode"] == "payment" and method:
+        payment_mode.complete(tx, session, method, name)
+    else:
+        _subscribe(tx, session, method, name)
+
+
+def _subscribe(tx: Tx, session: Doc, method: Doc | None, name: str | None) -> None:
+    """Customer, card, subscription and first invoice come to be."""
+    customer = session_shape.or_new_customer(tx, session, name)
     if method:
         customers.attach_card(tx, method, customer)
     private = session["_private"]
@@ -255,43 +184,33 @@ def complete(tx: Tx, session: Doc, method: Doc | None, name: str | None) -> None
     timers.appoint(tx, subscription)
     events.emit(tx, "customer.subscription.updated", subscription)
     events.emit(tx, "customer.updated", customer)
-    _close_paid(tx, session, customer, subscription, invoice, name)
-
-
-def _or_new_customer(tx: Tx, session: Doc, name: str | None) -> Doc:
-    if session["customer"]:
-        return tx.get("customer", session["customer"])
-    given = {"email": session["customer_email"], "name": name}
-    return customers.create(tx, {key: text for key, text in given.items() if text})
-
-
-def _close_paid(tx: Tx, session: Doc, customer: Doc, subscription: Doc, invoice: Doc, name: str | None) -> None:
-    session.update(
-        status="complete",
-        url=None,
-        payment_status="no_payment_required" if session["amount_total"] == 0 else "paid",
-        customer=customer["id"],
-        customer_details=_details(customer, name),
-        subscription=subscription["id"],
-        invoice=invoice["id"],
-    )
-    session["_private"]["challenge"] = None
-    tx.unschedule("expire_session", session["id"])
-    events.emit(tx, "checkout.session.completed", session)
+    status = "no_payment_required" if session["amount_total"] == 0 else "paid"
+    made = {"payment_status": status, "subscription": subscription["id"], "invoice": invoice["id"]}
+    session_shape.finish(tx, session, customer, name, made)
 
 
 def expected_renewal(tx: Tx, session: Doc) -> tuple[int, Doc]:
-    """The amount of a whole period and its interval, for the page."""
+    """The amount of a whole period with its tax, and its interval, for the page."""
     items = session["_private"]["line_items"]
-    return sum(plan.amount_of(tx, item) for item in items), plan.recurring_of(tx, items)
+    customer = tx.get("customer", session["customer"]) if session["customer"] else None
+    amounts = [plan.amount_of(tx, item) for item in items]
+    tax = sum(taxes.on(tx, customer, session["_private"]["tax"], amount) for amount in amounts)
+    return sum(amounts) + tax, plan.recurring_of(tx, items)
 
 
 CREATE = (
-    "adaptive_pricing.enabled cancel_url client_reference_id customer "
-    "customer_email expires_at line_items.price line_items.quantity "
-    "locale metadata mode payment_method_collection success_url "
+    "adaptive_pricing.enabled allowed_payment_method_types automatic_tax.enabled cancel_url client_reference_id "
+    "currency customer customer_email customer_update.address customer_update.name expires_at "
+    "invoice_creation.enabled invoice_creation.invoice_data.metadata invoice_creation.invoice_data.description "
+    "line_items.price line_items.quantity line_items.tax_rates line_items.price_data.currency "
+    "line_items.price_data.product line_items.price_data.product_data.name "
+    "line_items.price_data.product_data.description line_items.price_data.product_data.metadata "
+    "line_items.price_data.unit_amount line_items.price_data.tax_behavior "
+    "locale metadata mode payment_intent_data.metadata payment_intent_data.description "
+    "payment_intent_data.setup_future_usage payment_method_collection "
+    "setup_intent_data.metadata setup_intent_data.description success_url "
     "ui_mode subscription_data.metadata subscription_data.description subscription_data.billing_mode.type "
-    "subscription_data.trial_end subscription_data.trial_period_days "
+    "subscription_data.default_tax_rates subscription_data.trial_end subscription_data.trial_period_days "
     "subscription_data.trial_settings.end_behavior.missing_payment_method"
 )
 BASE = "/v1/checkout/sessions"

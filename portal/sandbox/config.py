@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 API_VERSION = "2026-10-28.endive"
+AFTER_RETRIES = ("past_due", "unpaid", "cancel")
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,7 @@ class SandboxConfig:
 
     `redirect_wait` is how long (wall seconds) the hosted Checkout page waits for the endpoint to answer
     the event before it sends the customer back; Stripe waits about ten seconds, 0 never waits.
+    `after_retries` is what follows the last refused attempt: past_due, unpaid or cancel.
     """
 
     secret_key: str = field(repr=False)
@@ -25,6 +27,7 @@ class SandboxConfig:
     conductor: tuple[str, ...] = ()
     account_name: str = "Sandbox operator"
     redirect_wait: float = 2.0
+    after_retries: str = "past_due"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "SandboxConfig":
@@ -34,7 +37,11 @@ class SandboxConfig:
             raise ValueError("SANDBOX_SECRET_KEY is not set: choose the API key this sandbox shall accept")
         if environ.get("SANDBOX_WEBHOOK_URL") and not environ.get("SANDBOX_WEBHOOK_SECRET"):
             raise ValueError("SANDBOX_WEBHOOK_SECRET is not set, but SANDBOX_WEBHOOK_URL is")
+        end = environ.get("SANDBOX_AFTER_RETRIES", "past_due")
+        if end not in AFTER_RETRIES:
+            raise ValueError(f"SANDBOX_AFTER_RETRIES must be one of {', '.join(AFTER_RETRIES)}")
         return cls(
+            after_retries=end,
             secret_key=environ["SANDBOX_SECRET_KEY"],
             public_url=environ.get("SANDBOX_PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/"),
             data=environ.get("SANDBOX_DATA", ":memory:"),

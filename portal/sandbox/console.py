@@ -8,8 +8,10 @@ from typing import Any
 from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from portal.sandbox import events, faults, render
+from portal.sandbox import dunning, events, faults, mischief, render
 from portal.sandbox.api import sandbox
+from portal.sandbox.config import AFTER_RETRIES
+from portal.sandbox.errors import StripeError
 from portal.sandbox.invoices import HOUR
 from portal.sandbox.periods import DAY, add
 from portal.sandbox.tx import Doc, Tx
@@ -23,7 +25,12 @@ KINDS = (
     "subscription_schedule",
     "invoice",
     "payment_intent",
+    "charge",
+    "refund",
+    "dispute",
+    "setup_intent",
     "payment_method",
+    "tax_rate",
     "product",
     "price",
     "webhook_endpoint",
@@ -44,6 +51,8 @@ def page() -> str:
             next_charge=datetime.fromtimestamp(following, UTC) if following else None,
             conductor=box.conductor,
             faults=faults.active(tx),
+            ends=[(end, end == dunning.end_of(tx)) for end in AFTER_RETRIES],
+            acts=mischief.ACTS,
             events=_events(tx),
             objects=[(kind, _objects(tx, kind)) for kind in KINDS],
         )
@@ -156,6 +165,32 @@ MISCHIEF: dict[str, Any] = {
     "drop": _drop,
     "reorder": _reorder,
 }
+
+
+@bp.post("/objects/<ident>")
+def happen(ident: str) -> Response:
+    """Let something happen to one object that nobody asked for: a dispute, a new card from the bank."""
+    with sandbox().begin() as tx:
+        doc = tx.find(ident)
+        act = mischief.found(doc, request.form.get("do", "")) if doc else None
+        if doc is None or act is None:
+            abort(404)
+        try:
+            act(tx, doc)
+        except StripeError as error:
+            abort(409, error.error["message"])
+    return _home()
+
+
+@bp.post("/after-retries")
+def after_retries() -> Response:
+    """What follows the last refused attempt, as Stripe's dashboard sets it."""
+    with sandbox().begin() as tx:
+        try:
+            dunning.choose_end(tx, request.form.get("end"))
+        except StripeError as error:
+            abort(400, error.error["message"])
+    return _home()
 
 
 @bp.post("/bad-days")

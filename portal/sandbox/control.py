@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from portal.sandbox import delivery, faults
+from portal.sandbox import delivery, dunning, faults, mischief
 from portal.sandbox.engine import Sandbox
 from portal.sandbox.errors import StripeError, invalid
 
@@ -82,6 +82,36 @@ def clear_faults() -> Response:
     with sandbox().begin() as tx:
         faults.clear(tx)
     return jsonify(data=[])
+
+
+@bp.get("/settings")
+def settings() -> Response:
+    """What Stripe's dashboard would be set to."""
+    with sandbox().begin() as tx:
+        return jsonify(after_retries=dunning.end_of(tx))
+
+
+@bp.post("/settings")
+def change_settings() -> Response:
+    """Set `after_retries` to past_due, unpaid or cancel."""
+    given: Any = request.get_json(silent=True)
+    if not isinstance(given, dict) or set(given) != {"after_retries"}:
+        raise invalid("Send a JSON object with after_retries.")
+    with sandbox().begin() as tx:
+        dunning.choose_end(tx, given["after_retries"])
+        return jsonify(after_retries=dunning.end_of(tx))
+
+
+@bp.post("/objects/<ident>/<act>")
+def happen(ident: str, act: str) -> Response:
+    """Let something happen to an object as the buttons on the page do: dispute, win, lose, renew, settle."""
+    with sandbox().begin() as tx:
+        doc = tx.find(ident)
+        do = mischief.found(doc, act) if doc else None
+        if doc is None or do is None:
+            raise invalid(f"Nothing called {act} can happen to {ident}.", status=404, code="resource_missing")
+        do(tx, doc)
+    return jsonify(id=ident, happened=act)
 
 
 @bp.post("/reset")

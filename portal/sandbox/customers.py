@@ -185,60 +185,6 @@ def attach_card(tx: Tx, method: Doc, customer: Doc) -> None:
         events.emit(tx, "payment_method.attached", method)
 
 
-def create_method(tx: Tx, params: Params) -> Doc:
-    """A card by number; only with numbers that pass the check digit."""
-    given = params.get("card")
-    if params.get("type") != "card" or not given:
-        raise invalid("Only payment methods of type card exist here.", param="type")
-    if not cards.plausible(given["number"]):
-        raise card_declined("Your card number is incorrect.", "incorrect_number", None)
-    return new_card(tx, given["number"], given["exp_month"], given["exp_year"])
-
-
-def retrieve_method(tx: Tx, params: Params, ident: str) -> Doc:
-    """The payment method."""
-    return tx.get("payment_method", ident)
-
-
-def attach(tx: Tx, params: Params, ident: str) -> Doc:
-    """POST /v1/payment_methods/{}/attach."""
-    if "customer" not in params:
-        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
-    customer = tx.get("customer", params["customer"], param="customer", status=400)
-    return attach_to(tx, ident, customer, "payment_method")
-
-
-def detach(tx: Tx, params: Params, ident: str) -> Doc:
-    """Take the card from its customer, and from whatever used it by default."""
-    method = tx.get("payment_method", ident)
-    if method["customer"] is None:
-        raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")
-    customer = tx.get("customer", method["customer"])
-    if customer["invoice_settings"]["default_payment_method"] == ident:
-        customer["invoice_settings"]["default_payment_method"] = None
-        events.emit(tx, "customer.updated", customer)
-    for subscription in list(tx.scan("subscription", customer=customer["id"])):
-        if subscription["default_payment_method"] == ident:
-            subscription["default_payment_method"] = None
-            events.emit(tx, "customer.subscription.updated", subscription)
-    method["customer"] = None
-    events.emit(tx, "payment_method.detached", method)
-    return method
-
-
-def list_methods(tx: Tx, params: Params, ident: str | None = None) -> Doc:
-    """The cards of one customer."""
-    customer = ident or params.get("customer")
-    if customer is None:
-        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
-    tx.get("customer", customer, param="customer", status=404 if ident else 400)
-    url = f"/v1/customers/{ident}/payment_methods" if ident else "/v1/payment_methods"
-    wanted = params.get("type")
-    return paging.page(
-        tx, "payment_method", params, url, customer=customer, matches=lambda doc: wanted in (None, doc["type"])
-    )
-
-
 FIELDS = (
     "address balance business_name description email individual_name metadata name phone preferred_locales "
     "tax_exempt invoice_settings.default_payment_method"
@@ -248,16 +194,4 @@ CALLS = [
     Call("GET", "/v1/customers", "CustomerListParams", list_all, f"{LIST} created email"),
     Call("GET", "/v1/customers/{}", "CustomerRetrieveParams", retrieve),
     Call("POST", "/v1/customers/{}", "CustomerUpdateParams", update, FIELDS),
-    Call("GET", "/v1/customers/{}/payment_methods", "CustomerPaymentMethodListParams", list_methods, f"{LIST} type"),
-    Call("GET", "/v1/payment_methods", "PaymentMethodListParams", list_methods, f"{LIST} customer type"),
-    Call(
-        "POST",
-        "/v1/payment_methods",
-        "PaymentMethodCreateParams",
-        create_method,
-        "type card.number card.exp_month card.exp_year card.cvc",
-    ),
-    Call("GET", "/v1/payment_methods/{}", "PaymentMethodRetrieveParams", retrieve_method),
-    Call("POST", "/v1/payment_methods/{}/attach", "PaymentMethodAttachParams", attach, "customer"),
-    Call("POST", "/v1/payment_methods/{}/detach", "PaymentMethodDetachParams", detach),
 ]

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from portal.sandbox import checkout, endpoints, renewals, timers
+from portal.sandbox import endpoints, renewals, session_shape, timers
 from portal.sandbox.clock import Clock
 from portal.sandbox.conductor import Conductor
 from portal.sandbox.config import SandboxConfig
@@ -14,7 +14,7 @@ from portal.sandbox.tx import Doc, Tx
 
 log = logging.getLogger(__name__)
 
-DUE: dict[str, Callable[[Tx, Doc], None]] = {**renewals.HANDLERS, "expire_session": checkout.close}
+DUE: dict[str, Callable[[Tx, Doc], None]] = {**renewals.HANDLERS, "expire_session": session_shape.close}
 # Appointments of a subscription that mean nothing once it has ended.
 FOR_LIVE = frozenset(timers.KINDS) - {"incomplete_expiry"}
 

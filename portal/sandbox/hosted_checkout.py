@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from portal.sandbox import cards, checkout, delivery, lines, payments
+from portal.sandbox import checkout, delivery, lines, payments, session_shape, setup_mode
 from portal.sandbox.api import sandbox
 from portal.sandbox.card_form import CardForm, buttons, refusal
 from portal.sandbox.payments import Outcome
@@ -41,7 +41,7 @@ def show(ident: str) -> Page:
 def _page(tx: Tx, session: Doc, form: CardForm, message: str = "") -> Page:
     if session["status"] != "open":
         return render_template("sandbox/closed.html", session=session, account=tx.config.account_name), 410
-    amount, recurring = checkout.expected_renewal(tx, session)
+    renewal, recurring = checkout.expected_renewal(tx, session) if session["mode"] == "subscription" else (0, None)
     private = session["_private"]
     names = [lines.product_name(tx, tx.get("price", item["price"])) for item in private["line_items"]]
     body = render_template(
@@ -50,9 +50,9 @@ def _page(tx: Tx, session: Doc, form: CardForm, message: str = "") -> Page:
         account=tx.config.account_name,
         items=list(zip(names, private["line_items"], strict=True)),
         today=checkout.amount_due(tx, session),
-        amount=amount,
-        per=lines.per(recurring),
-        trial_end=private["trial_end"],
+        amount=renewal,
+        per=lines.per(recurring) if recurring else "",
+        trial_end=private.get("trial_end"),
         needs_card=_needs_card(session),
         wants_email=session["customer"] is None and not session["customer_email"],
         cards=buttons(),
@@ -63,7 +63,8 @@ def _page(tx: Tx, session: Doc, form: CardForm, message: str = "") -> Page:
 
 
 def _needs_card(session: Doc) -> bool:
-    return bool(session["payment_method_collection"] == "always" or session["amount_total"])
+    always = session["mode"] != "subscription" or session["payment_method_collection"] == "always"
+    return bool(always or session["amount_total"])
 
 
 @bp.post("/<ident>")
@@ -80,7 +81,8 @@ def pay(ident: str) -> Page:
             session["customer_email"] = form.email
         method = form.card(tx) if _needs_card(session) else None
         outcome = judge(tx, session, method, authenticated=False)
-        if outcome.kind == "declined":
+        if outcome.kind == "declined" and method:
+            checkout.refused(tx, session, method, outcome)
             return _page(tx, session, form, refusal(outcome))
         if outcome.kind == "action" and method:
             session["_private"]["challenge"] = method["id"]
@@ -95,10 +97,7 @@ def judge(tx: Tx, session: Doc, method: Doc | None, *, authenticated: bool) -> O
         return Outcome("paid")
     if checkout.amount_due(tx, session):
         return payments.judge(tx, method, present=True, authenticated=authenticated)
-    card = cards.behaviour(method["_private"]["number"])
-    if card.authenticate != "never" and not authenticated:
-        return Outcome("action")
-    return Outcome("declined", card.attach) if card.attach else Outcome("paid")
+    return setup_mode.judge(method, authenticated=authenticated)
 
 
 @bp.get("/<ident>/authenticate")
@@ -125,10 +124,12 @@ def authenticate(ident: str) -> Page:
         method = tx.get("payment_method", waiting)
         form = CardForm.blank(method["_private"]["number"], method["billing_details"]["name"] or "")
         if request.form.get("answer") != "complete":
+            checkout.refused(tx, session, method, Outcome("action"))
             return _page(tx, session, form, FAILED)
         method["_private"]["authenticated"] = True
         outcome = judge(tx, session, method, authenticated=True)
         if outcome.kind != "paid":
+            checkout.refused(tx, session, method, outcome)
             return _page(tx, session, form, refusal(outcome))
         checkout.complete(tx, session, method, method["billing_details"]["name"])
     return _leave(ident)
@@ -146,5 +147,5 @@ def expire(ident: str) -> Page:
     """A mischief: the session expires now."""
     with sandbox().begin() as tx:
         session = _session(tx, ident)
-        checkout.close(tx, session)
+        session_shape.close(tx, session)
         return _page(tx, session, CardForm.blank())

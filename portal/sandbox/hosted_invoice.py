@@ -20,10 +20,19 @@ def _invoice(tx: Tx, ident: str) -> Doc:
     return found
 
 
+def _taxes(tx: Tx, invoice: Doc) -> list[Doc]:
+    found = []
+    for tax in invoice["total_taxes"]:
+        rate = tx.get("tax_rate", tax["tax_rate_details"]["tax_rate"])
+        found.append({"name": rate["display_name"], "percentage": f"{rate['percentage']:g}", "amount": tax["amount"]})
+    return found
+
+
 def _page(tx: Tx, invoice: Doc, form: CardForm, message: str = "") -> Page:
     body = render_template(
         "sandbox/invoice.html",
         invoice=invoice,
+        taxes=_taxes(tx, invoice),
         account=tx.config.account_name,
         cards=buttons(),
         form=form,
@@ -54,7 +63,7 @@ def pay(ident: str) -> Page:
     with sandbox().begin() as tx:
         invoice = _invoice(tx, ident)
         form = CardForm.typed(request.form, tx.now)
-        if invoice["status"] != "open" or form.errors:
+        if invoice["status"] not in ("open", "uncollectible") or form.errors:
             return _page(tx, invoice, form)
         method = form.card(tx)
         if decline := cards.behaviour(form.digits).attach:
@@ -82,7 +91,7 @@ def challenge(ident: str) -> Page:
     """The bank's page."""
     with sandbox().begin() as tx:
         invoice = _invoice(tx, ident)
-        if invoice["status"] != "open" or not invoice["_private"].get("challenge"):
+        if invoice["status"] not in ("open", "uncollectible") or not invoice["_private"].get("challenge"):
             return redirect(url_for("hosted_invoice.show", ident=ident), 303)
         amount = lines.money(invoice["amount_due"], invoice["currency"])
         return render_template("sandbox/authenticate.html", account=tx.config.account_name, amount=amount)
@@ -95,7 +104,7 @@ def authenticate(ident: str) -> Page:
     with sandbox().begin() as tx:
         invoice = _invoice(tx, ident)
         waiting = invoice["_private"].pop("challenge", None)
-        if invoice["status"] != "open" or not waiting:
+        if invoice["status"] not in ("open", "uncollectible") or not waiting:
             return redirect(url_for("hosted_invoice.show", ident=ident), 303)
         method = tx.get("payment_method", waiting)
         form = CardForm.blank(method["_private"]["number"], method["billing_details"]["name"] or "")
@@ -110,7 +119,7 @@ def document(ident: str) -> AnyResponse:
     with sandbox().begin() as tx:
         invoice = _invoice(tx, ident)
         return Response(
-            pdf.page(_text(invoice)), mimetype="application/pdf", headers={"Content-Disposition": _name(invoice)}
+            pdf.page(_text(tx, invoice)), mimetype="application/pdf", headers={"Content-Disposition": _name(invoice)}
         )
 
 
@@ -118,7 +127,7 @@ def _name(invoice: Doc) -> str:
     return f'inline; filename="Invoice-{invoice["number"]}.pdf"'
 
 
-def _text(invoice: Doc) -> list[str]:
+def _text(tx: Tx, invoice: Doc) -> list[str]:
     currency = invoice["currency"]
     rows = [f"{lines.money(line['amount'], currency):>14}   {line['description']}" for line in invoice["lines"]["data"]]
     return [
@@ -127,6 +136,10 @@ def _text(invoice: Doc) -> list[str]:
         f"To: {invoice['customer_name'] or ''} {invoice['customer_email'] or ''}",
         "",
         *rows,
+        *(
+            f"{lines.money(tax['amount'], currency):>14}   {tax['name']} {tax['percentage']} %"
+            for tax in _taxes(tx, invoice)
+        ),
         "",
         f"Total: {lines.money(invoice['total'], currency)}",
         f"Balance applied: {lines.money(invoice['starting_balance'] - invoice['ending_balance'], currency)}",

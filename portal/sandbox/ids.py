@@ -19,6 +19,11 @@ PREFIXES = {
     "charge": "ch_",
     "checkout.session": "cs_test_",
     "item": "li_",
+    "setup_intent": "seti_",
+    "refund": "re_",
+    "dispute": "du_",
+    "tax_rate": "txr_",
+    "invoiceitem": "ii_",
     "event": "evt_",
     "webhook_endpoint": "we_",
 }

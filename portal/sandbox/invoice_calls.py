@@ -8,10 +8,12 @@ from portal.sandbox import (
     customers,
     invoices,
     paging,
+    phases,
     plan,
     standing,
     subscription_update,
     subscriptions,
+    taxes,
     timers,
 )
 from portal.sandbox.calls import LIST, Call
@@ -80,6 +82,14 @@ def void(tx: Tx, params: Params, ident: str) -> Doc:
     return invoice
 
 
+def mark_uncollectible(tx: Tx, params: Params, ident: str) -> Doc:
+    """Give an open invoice up."""
+    invoice = tx.get("invoice", ident)
+    invoices.give_up(tx, invoice)
+    standing.voided(tx, invoice)
+    return invoice
+
+
 def preview(tx: Tx, params: Params) -> Doc:
     """What a change would be invoiced, by the same functions as the change itself; nothing is kept."""
     details = params.get("subscription_details", {})
@@ -87,6 +97,7 @@ def preview(tx: Tx, params: Params) -> Doc:
         subscription = copy.deepcopy(tx.get("subscription", params["subscription"], param="subscription", status=400))
         if params.get("customer", subscription["customer"]) != subscription["customer"]:
             raise invalid("The subscription does not belong to this customer.", param="customer")
+        subscription.update(_taxed(tx, params, details, tx.get("customer", subscription["customer"])))
         fields = _of_existing(tx, subscription, details)
     else:
         fields = _of_new(tx, params, details)
@@ -94,6 +105,12 @@ def preview(tx: Tx, params: Params) -> Doc:
     shown = {"id": ident, "object": "invoice", "created": tx.now, "livemode": False, **fields}
     shown["lines"]["url"] = f"/v1/invoices/upcoming/lines?preview={ident}"
     return shown
+
+
+def _taxed(tx: Tx, params: Params, details: Params, customer: Doc) -> Doc:
+    named = {name: params[name] for name in ("automatic_tax",) if name in params}
+    named |= {name: details[name] for name in ("default_tax_rates",) if name in details}
+    return taxes.settings(tx, named, customer)
 
 
 def _of_existing(tx: Tx, subscription: Doc, details: Params) -> Doc:
@@ -131,7 +148,9 @@ def _of_renewal(tx: Tx, customer: Doc, subscription: Doc, details: Params, at: i
     found: list[Doc] = subscription["_private"]["pending_lines"] if ends else plan.renewal(tx, subscription).lines
     if not found:
         raise _no_upcoming(customer)
-    return invoices.compose(tx, customer, subscription, found, "upcoming", timers.period(subscription), at)
+    phase = phases.starting_at(tx, subscription, end)
+    period = timers.period(subscription)
+    return invoices.compose(tx, customer, subscription, found, "upcoming", period, at, taxed_as=phase)
 
 
 def _no_upcoming(customer: Doc) -> Exception:
@@ -147,7 +166,10 @@ def _of_new(tx: Tx, params: Params, details: Params) -> Doc:
     for place, item in enumerate(details["items"]):
         catalog.recurring_price(tx, item.get("price", ""), f"subscription_details[items][{place}][price]")
     tx.conn.execute("SAVEPOINT preview")
-    draft = subscriptions.open_subscription(tx, customer, details["items"], subscriptions.trial_end_of(tx, details), {})
+    more = {**details, **{name: params[name] for name in ("automatic_tax",) if name in params}}
+    wanted: Params = {name: more[name] for name in ("automatic_tax", "default_tax_rates") if name in more}
+    trial_end = subscriptions.trial_end_of(tx, details)
+    draft = subscriptions.open_subscription(tx, customer, details["items"], trial_end, wanted)
     found = subscriptions.first_lines(tx, draft)
     fields = invoices.compose(tx, customer, draft, found, "upcoming", (tx.now, tx.now))
     tx.delete(draft)
@@ -178,12 +200,20 @@ def retrieve_charge(tx: Tx, params: Params, ident: str) -> Any:
     return tx.get("charge", ident)
 
 
+def list_charges(tx: Tx, params: Params) -> Doc:
+    """Charges, by customer or by payment intent."""
+    customer, intent = params.get("customer"), params.get("payment_intent")
+    return paging.page(tx, "charge", params, "/v1/charges", customer=customer, parent=intent)
+
+
 DETAILS = (
     "items.id items.price items.quantity items.deleted "
     "items.metadata proration_behavior proration_date cancel_at_period_end "
-    "trial_end billing_cycle_anchor.type"
+    "trial_end billing_cycle_anchor.type default_tax_rates"
 )
-PREVIEW = "customer subscription " + " ".join(f"subscription_details.{name}" for name in DETAILS.split())
+PREVIEW = "customer subscription automatic_tax.enabled " + " ".join(
+    f"subscription_details.{name}" for name in DETAILS.split()
+)
 CALLS = [
     Call("POST", "/v1/invoices/create_preview", "InvoiceCreatePreviewParams", preview, PREVIEW),
     Call("GET", "/v1/invoices", "InvoiceListParams", list_all, f"{LIST} created customer status subscription"),
@@ -192,6 +222,7 @@ CALLS = [
     Call("POST", "/v1/invoices/{}/pay", "InvoicePayParams", pay, "payment_method off_session"),
     Call("POST", "/v1/invoices/{}/finalize", "InvoiceFinalizeInvoiceParams", finalize, "auto_advance"),
     Call("POST", "/v1/invoices/{}/void", "InvoiceVoidInvoiceParams", void),
+    Call("POST", "/v1/invoices/{}/mark_uncollectible", "InvoiceMarkUncollectibleParams", mark_uncollectible),
     Call(
         "GET",
         "/v1/invoice_payments",
@@ -200,5 +231,6 @@ CALLS = [
         f"{LIST} created invoice payment.type payment.payment_intent status",
     ),
     Call("GET", "/v1/payment_intents/{}", "PaymentIntentRetrieveParams", retrieve_intent),
+    Call("GET", "/v1/charges", "ChargeListParams", list_charges, f"{LIST} created customer payment_intent"),
     Call("GET", "/v1/charges/{}", "ChargeRetrieveParams", retrieve_charge),
 ]

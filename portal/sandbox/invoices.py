@@ -1,6 +1,6 @@
 """Invoices: composed from lines, drafted, finalised, paid or voided; the customer's balance is netted here alone."""
 
-from portal.sandbox import events
+from portal.sandbox import events, taxes
 from portal.sandbox.errors import invalid
 from portal.sandbox.ids import random_text
 from portal.sandbox.render import list_of
@@ -23,33 +23,51 @@ def compose(
     reason: str,
     period: tuple[int, int],
     prorated_at: int | None = None,
+    *,
+    taxed_as: Doc | None = None,
 ) -> Doc:
-    """All fields of a draft invoice; a preview is exactly this, never stored."""
-    total = sum(line["amount"] for line in lines)
+    """All fields of a draft invoice; a preview is exactly this, never stored. `taxed_as` is a schedule's coming phase
+    that says otherwise than the subscription which taxes are added.
+    """
+    source = taxed_as or subscription
+    on_top = taxes.put_on(tx, customer, source, lines)
+    subtotal = sum(line["amount"] for line in lines)
+    total = subtotal + sum(tax["amount"] for tax in on_top)
     due, _ = net(total, customer["balance"])
     details = {"metadata": dict(subscription["metadata"]), "subscription": subscription["id"]}
     if prorated_at is not None:
         details["subscription_proration_date"] = prorated_at
     return {
-        **_blank(tx, customer),
+        **blank(tx, customer),
         "amount_due": due,
         "amount_remaining": due,
+        "automatic_tax": shown_automatic(source),
         "billing_reason": reason,
         "currency": subscription["currency"],
         "default_payment_method": None,
+        "default_tax_rates": list(source["default_tax_rates"]),
         "lines": list_of(lines, ""),
         "parent": {"type": "subscription_details", "quote_details": None, "subscription_details": details},
         "period_start": period[0],
         "period_end": period[1],
         "starting_balance": customer["balance"],
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
         "total": total,
-        "total_excluding_tax": total,
+        "total_excluding_tax": subtotal,
+        "total_taxes": on_top,
     }
 
 
-def _blank(tx: Tx, customer: Doc) -> Doc:
+def shown_automatic(source: Doc) -> Doc:
+    """`automatic_tax` of an invoice."""
+    enabled = bool(source["automatic_tax"]["enabled"])
+    provider, status = ("stripe", "complete") if enabled else (None, None)
+    return {**taxes.automatic(enabled), "provider": provider, "status": status}
+
+
+def blank(tx: Tx, customer: Doc) -> Doc:
+    """The fields of an invoice that nothing was said about yet."""
     zero = "amount_overpaid amount_paid amount_paid_off_stripe amount_shipping attempt_count"
     zero += " post_payment_credit_notes_amount pre_payment_credit_notes_amount"
     empty = (
@@ -121,23 +139,15 @@ def finalize(tx: Tx, invoice: Doc) -> None:
         )
     customer = tx.get("customer", invoice["customer"])
     due, left = net(invoice["total"], customer["balance"])
-    base = f"{tx.config.public_url}/i/{invoice['id']}"
+    _number(tx, invoice, customer)
     invoice.update(
-        number=f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
         starting_balance=customer["balance"],
         ending_balance=left,
         amount_due=due,
         amount_remaining=due,
         status="open",
-        effective_at=tx.now,
-        automatically_finalizes_at=None,
-        hosted_invoice_url=base,
-        invoice_pdf=f"{base}/pdf",
     )
-    invoice["status_transitions"]["finalized_at"] = tx.now
-    customer.update(
-        balance=left, next_invoice_sequence=customer["next_invoice_sequence"] + 1, currency=invoice["currency"]
-    )
+    customer.update(balance=left, currency=invoice["currency"])
     tx.unschedule("finalize", invoice["id"])
     events.emit(tx, "customer.updated", customer)
     events.emit(tx, "invoice.finalized", invoice)
@@ -147,9 +157,40 @@ def finalize(tx: Tx, invoice: Doc) -> None:
         mark_paid(tx, invoice)
 
 
+def open_paid(tx: Tx, invoice: Doc, customer: Doc, intent: Doc) -> None:
+    """Number an invoice whose money is there already, and close it; the customer's balance is left alone."""
+    _number(tx, invoice, customer)
+    invoice.update(starting_balance=0, ending_balance=0, status="open")
+    customer["currency"] = invoice["currency"]
+    events.emit(tx, "invoice.finalized", invoice)
+    payment = _payment(tx, invoice, intent)
+    payment.update(status="paid", amount_paid=intent["amount"])
+    payment["status_transitions"]["paid_at"] = tx.now
+    mark_paid(tx, invoice)
+    events.emit(tx, "invoice_payment.paid", payment)
+
+
+def _number(tx: Tx, invoice: Doc, customer: Doc) -> None:
+    base = f"{tx.config.public_url}/i/{invoice['id']}"
+    invoice.update(
+        number=f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
+        effective_at=tx.now,
+        automatically_finalizes_at=None,
+        hosted_invoice_url=base,
+        invoice_pdf=f"{base}/pdf",
+    )
+    invoice["status_transitions"]["finalized_at"] = tx.now
+    customer["next_invoice_sequence"] += 1
+
+
 def _ask_for_payment(tx: Tx, invoice: Doc, customer: Doc) -> None:
     intent = new_intent(tx, invoice, customer)
-    tx.insert(
+    _payment(tx, invoice, intent)
+    events.emit(tx, "payment_intent.created", intent)
+
+
+def _payment(tx: Tx, invoice: Doc, intent: Doc) -> Doc:
+    return tx.insert(
         "invoice_payment",
         {
             "amount_paid": None,
@@ -162,7 +203,6 @@ def _ask_for_payment(tx: Tx, invoice: Doc, customer: Doc) -> None:
             "status_transitions": {"canceled_at": None, "paid_at": None},
         },
     )
-    events.emit(tx, "payment_intent.created", intent)
 
 
 def new_intent(tx: Tx, invoice: Doc, customer: Doc) -> Doc:
@@ -221,6 +261,17 @@ def mark_paid(tx: Tx, invoice: Doc) -> None:
     events.emit(tx, "invoice.updated", invoice)
     events.emit(tx, "invoice.paid", invoice)
     events.emit(tx, "invoice.payment_succeeded", invoice)
+
+
+def give_up(tx: Tx, invoice: Doc) -> None:
+    """Mark it uncollectible: nobody is charged for it any more, but it may still be paid."""
+    if invoice["status"] != "open":
+        raise invalid(f"You can only mark open invoices as uncollectible. This invoice is {invoice['status']}.")
+    invoice.update(status="uncollectible", next_payment_attempt=None, auto_advance=False)
+    invoice["status_transitions"]["marked_uncollectible_at"] = tx.now
+    tx.unschedule("retry", invoice["id"])
+    events.emit(tx, "invoice.updated", invoice)
+    events.emit(tx, "invoice.marked_uncollectible", invoice)
 
 
 def void(tx: Tx, invoice: Doc) -> None:

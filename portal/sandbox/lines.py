@@ -61,6 +61,23 @@ def remaining(tx: Tx, item: Doc, amount: int, at: int) -> Doc:
     return _line(item, price, amount, at, item["current_period_end"], text, proration=True)
 
 
+def once(tx: Tx, price: Doc, quantity: int, invoice_item: str) -> Doc:
+    """Something bought once; it belongs to no subscription."""
+    bought = {"subscription": None, "id": None, "quantity": quantity}
+    line = _line(bought, price, quantity * price["unit_amount"], tx.now, tx.now, product_name(tx, price))
+    line["parent"] = {
+        "type": "invoice_item_details",
+        "invoice_item_details": {
+            "invoice_item": invoice_item,
+            "proration": False,
+            "proration_details": {"credited_items": None},
+            "subscription": None,
+        },
+        "subscription_item_details": None,
+    }
+    return line
+
+
 def _times(item: Doc) -> str:
     return f"{item['quantity']} × " if item["quantity"] > 1 else ""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from portal.sandbox import cards, events, faults, invoices
+from portal.sandbox import cards, disputes, events, faults, invoices
 from portal.sandbox.errors import StripeError, card_declined
 from portal.sandbox.tx import Doc, Tx
 
@@ -16,7 +16,7 @@ class Outcome:
 
     def error(self, intent: Doc | None, *, keep: bool) -> StripeError:
         """The 402 that an API caller gets."""
-        code, message = _reason(self)
+        code, message = reason_of(self)
         shown = {"payment_intent": {"id": intent["id"], "object": "payment_intent"}} if intent else {}
         decline = self.decline if code in ("card_declined", "authentication_required") else None
         return card_declined(message, code, decline, keep=keep, **shown)
@@ -25,7 +25,8 @@ class Outcome:
 NO_METHOD = "no_payment_method"
 
 
-def _reason(outcome: Outcome) -> tuple[str, str]:
+def reason_of(outcome: Outcome) -> tuple[str, str]:
+    """Stripe's code and sentence for a refusal."""
     if outcome.kind == "action":
         return "invoice_payment_intent_requires_action", (
             "Payment for this subscription requires additional user action before it can be completed successfully. "
@@ -88,7 +89,7 @@ def collect(
 
 
 def _succeed(tx: Tx, invoice: Doc, payment: Doc, intent: Doc, method: Doc) -> None:
-    charge = _charge(tx, intent, method, None)
+    charge = charge_card(tx, intent, method, None)
     intent.update(
         status="succeeded",
         amount_received=intent["amount"],
@@ -103,10 +104,17 @@ def _succeed(tx: Tx, invoice: Doc, payment: Doc, intent: Doc, method: Doc) -> No
     events.emit(tx, "payment_intent.succeeded", intent)
     invoices.mark_paid(tx, invoice)
     events.emit(tx, "invoice_payment.paid", payment)
+    followed(tx, charge, method)
+
+
+def followed(tx: Tx, charge: Doc, method: Doc) -> None:
+    """What comes of this card by itself once it has paid."""
+    if cards.behaviour(method["_private"]["number"]).disputed:
+        disputes.open_dispute(tx, charge)
 
 
 def _refused(tx: Tx, invoice: Doc, intent: Doc, method: Doc | None, outcome: Outcome) -> None:
-    code, message = _reason(outcome)
+    code, message = reason_of(outcome)
     intent["payment_method"] = None
     if outcome.kind == "action" and method is not None:
         intent.update(status="requires_action", payment_method=method["id"], next_action=_next_action(tx, invoice))
@@ -116,7 +124,7 @@ def _refused(tx: Tx, invoice: Doc, intent: Doc, method: Doc | None, outcome: Out
         error = {"type": "card_error", "code": code, "message": message, "decline_code": outcome.decline}
         intent.update(status="requires_payment_method", last_payment_error=error, next_action=None)
         if method is not None:
-            charge = _charge(tx, intent, method, outcome)
+            charge = charge_card(tx, intent, method, outcome)
             intent["latest_charge"] = charge["id"]
             events.emit(tx, "charge.failed", charge)
         events.emit(tx, "payment_intent.payment_failed", intent)
@@ -129,9 +137,10 @@ def _next_action(tx: Tx, invoice: Doc) -> Doc:
     return {"type": "redirect_to_url", "redirect_to_url": {"url": url, "return_url": None}}
 
 
-def _charge(tx: Tx, intent: Doc, method: Doc, outcome: Outcome | None) -> Doc:
+def charge_card(tx: Tx, intent: Doc, method: Doc, outcome: Outcome | None) -> Doc:
+    """The record of one attempt on a card: a success without an outcome, else a refusal."""
     card = method["card"]
-    code, message = _reason(outcome) if outcome else (None, None)
+    code, message = reason_of(outcome) if outcome else (None, None)
     empty = (
         "application application_fee application_fee_amount "
         "balance_transaction calculated_statement_descriptor description "

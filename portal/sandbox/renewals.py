@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from portal.sandbox import events, invoices, payments, phases, plan, schedules, standing, subscriptions, timers
+from portal.sandbox import events, invoices, payments, phases, plan, refunds, schedules, standing, subscriptions, timers
 from portal.sandbox.render import present
 from portal.sandbox.subscription_update import apply_plan
 from portal.sandbox.tx import Doc, Tx
@@ -21,12 +21,15 @@ def renew(tx: Tx, subscription: Doc) -> None:
     customer = tx.get("customer", subscription["customer"])
     planned = plan.renewal(tx, subscription)
     fields = invoices.compose(
-        tx, customer, subscription, planned.lines, "subscription_cycle", timers.period(subscription)
+        tx, customer, subscription, planned.lines, "subscription_cycle", timers.period(subscription), taxed_as=phase
     )
     plan.apply(subscription, planned)
     if phase:
         schedules.enter(tx, subscription, phase)
-    invoices.draft(tx, subscription, fields, finalizes_at=tx.now + invoices.HOUR)
+    if subscription["status"] == "unpaid":
+        invoices.draft(tx, subscription, {**fields, "auto_advance": False})  # kept for when somebody pays
+    else:
+        invoices.draft(tx, subscription, fields, finalizes_at=tx.now + invoices.HOUR)
     timers.appoint(tx, subscription)
     events.emit(tx, "customer.subscription.updated", subscription)
 
@@ -66,9 +69,9 @@ def upcoming(tx: Tx, subscription: Doc) -> None:
     """A week before a renewal: the invoice as it would be, without an id."""
     subscription["_private"]["told"]["upcoming"] = timers.period(subscription)[1]
     customer = tx.get("customer", subscription["customer"])
-    fields = invoices.compose(
-        tx, customer, subscription, plan.renewal(tx, subscription).lines, "upcoming", timers.period(subscription)
-    )
+    start, end = timers.period(subscription)
+    phase, found = phases.starting_at(tx, subscription, end), plan.renewal(tx, subscription).lines
+    fields = invoices.compose(tx, customer, subscription, found, "upcoming", (start, end), taxed_as=phase)
     notice = {**fields, "object": "invoice", "created": tx.now, "livemode": False}
     events.record(tx, "invoice.upcoming", {"object": present(tx, notice)})
 
@@ -133,4 +136,5 @@ HANDLERS: dict[str, Callable[[Tx, Doc], None]] = {
     "finalize": finalize,
     "retry": retry,
     "phase": phase,
+    "settle_refund": refunds.settle,
 }

@@ -4,11 +4,16 @@ from portal.sandbox import (
     catalog,
     checkout,
     customers,
+    disputes,
     endpoints,
     invoice_calls,
+    payment_methods,
+    refunds,
     schedules,
+    setup_mode,
     subscription_update,
     subscriptions,
+    taxes,
 )
 from portal.sandbox.calls import Call
 from portal.sandbox.errors import invalid
@@ -22,6 +27,11 @@ CALLS: list[Call] = [
     *schedules.CALLS,
     *invoice_calls.CALLS,
     *endpoints.CALLS,
+    *payment_methods.CALLS,
+    *setup_mode.CALLS,
+    *refunds.CALLS,
+    *disputes.CALLS,
+    *taxes.CALLS,
 ]
 
 

@@ -1,12 +1,13 @@
 """Subscription schedules: made from a subscription, phases changed on their date, released or cancelled."""
 
-from portal.sandbox import catalog, events, paging, phases, standing, timers
+from portal.sandbox import catalog, events, paging, phases, standing, taxes, timers
 from portal.sandbox.calls import LIST, Call
 from portal.sandbox.errors import invalid, unsupported
 from portal.sandbox.periods import add, boundary_after
 from portal.sandbox.subscriptions import final_invoice
 from portal.sandbox.tx import Doc, Params, Tx, metadata_of
 
+TAXES = ("automatic_tax", "default_tax_rates")
 LONGEST = {"day": 1_825, "week": 260, "month": 60, "year": 5}
 
 
@@ -76,7 +77,8 @@ def running_phase(subscription: Doc, start: int, end: int) -> Doc:
     """A phase that says what the subscription is now."""
     items = [_phase_item(item["price"], item["quantity"], item["metadata"]) for item in subscription["items"]["data"]]
     trial = subscription["trial_end"] if subscription["status"] == "trialing" else None
-    return _phase(subscription, items, start, end, trial, subscription["metadata"], "create_prorations")
+    made = _phase(subscription, items, start, end, trial, subscription["metadata"], "create_prorations")
+    return {**made, **{name: subscription[name] for name in TAXES}}
 
 
 def _phase_item(price: str, quantity: int, metadata: Doc) -> Doc:
@@ -179,6 +181,7 @@ def _replace_phases(tx: Tx, schedule: Doc, subscription: Doc, wanted: list[Param
     past = [phase for phase in schedule["phases"] if phase["end_date"] <= begins]
     schedule["phases"] = past + made
     schedule["current_phase"] = {"start_date": begins, "end_date": made[0]["end_date"]}
+    subscription.update({name: made[0][name] for name in TAXES})  # what the phase leaves out is unset at once
 
 
 def _checked_phase(tx: Tx, subscription: Doc, phase: Params, place: int, start: int) -> Doc:
@@ -200,7 +203,8 @@ def _checked_phase(tx: Tx, subscription: Doc, phase: Params, place: int, start: 
     if trial is not None and (place > 0 or trial != subscription["trial_end"]):
         raise unsupported("a trial that begins with a phase", param=f"{param}[trial_end]")
     behaviour = phase.get("proration_behavior", "create_prorations")
-    return _phase(subscription, items, start, end, trial, metadata_of(phase.get("metadata")), behaviour)
+    made = _phase(subscription, items, start, end, trial, metadata_of(phase.get("metadata")), behaviour)
+    return {**made, **taxes.settings(tx, phase, tx.get("customer", subscription["customer"]), param)}
 
 
 def _phase_end(tx: Tx, subscription: Doc, phase: Params, param: str, start: int, items: list[Doc]) -> int:
@@ -266,6 +270,7 @@ def enter(tx: Tx, subscription: Doc, phase: Doc) -> None:
     schedule = tx.get("subscription_schedule", subscription["schedule"])
     schedule["current_phase"] = {"start_date": phase["start_date"], "end_date": phase["end_date"]}
     subscription["metadata"] = metadata_of(phase["metadata"], subscription["metadata"])
+    subscription.update({name: phase[name] for name in TAXES})
     _appoint(tx, schedule)
     events.emit(tx, "subscription_schedule.updated", schedule)
 
@@ -285,7 +290,7 @@ def split_running_phase(tx: Tx, schedule: Doc, subscription: Doc) -> None:
 
 PHASE = (
     "items.price items.quantity items.metadata start_date end_date duration.interval duration.interval_count "
-    "proration_behavior metadata trial_end"
+    "proration_behavior metadata trial_end automatic_tax.enabled default_tax_rates"
 )
 UPDATE = "end_behavior metadata proration_behavior " + " ".join(f"phases.{name}" for name in PHASE.split())
 BASE = "/v1/subscription_schedules"

@@ -1,11 +1,8 @@
 """How a subscription stands after a payment was tried, and how it ends."""
 
-from portal.sandbox import events, invoices, payments, plan, timers
+from portal.sandbox import dunning, events, invoices, payments, plan, timers
 from portal.sandbox.periods import DAY
 from portal.sandbox.tx import Doc, Tx
-
-# Days after the first refusal of an invoice at which it is tried again; afterwards the subscription stays past_due.
-RETRY_DAYS = (3, 5, 7)
 
 
 def subscription_of(tx: Tx, invoice: Doc) -> Doc:
@@ -59,10 +56,27 @@ def failed(tx: Tx, invoice: Doc, subscription: Doc) -> None:
         _delinquent(tx, subscription, True)
         timers.appoint(tx, subscription)
         events.emit(tx, "customer.subscription.updated", subscription)
+    if subscription["status"] == "past_due" and invoice["auto_advance"] and not invoice["next_payment_attempt"]:
+        _after_retries(tx, subscription)
+
+
+def _after_retries(tx: Tx, subscription: Doc) -> None:
+    """The last attempt failed: what the account's settings say."""
+    wish = dunning.end_of(tx)
+    if wish == "cancel":
+        end(tx, subscription, "payment_failed")
+    elif wish == "unpaid":
+        subscription["status"] = "unpaid"
+        timers.appoint(tx, subscription)
+        events.emit(tx, "customer.subscription.updated", subscription)
 
 
 def voided(tx: Tx, invoice: Doc) -> None:
-    """Nothing is owed for it any more: a pending update is dropped; the latest one gone means good standing."""
+    """Nothing is owed for it any more (void or uncollectible): a pending update is dropped; the latest one gone means
+    good standing.
+    """
+    if invoice["parent"] is None:
+        return
     subscription = subscription_of(tx, invoice)
     pending = subscription["_private"]["pending"]
     if pending and pending["invoice"] == invoice["id"]:
@@ -77,7 +91,7 @@ def voided(tx: Tx, invoice: Doc) -> None:
 def _retry(tx: Tx, invoice: Doc) -> None:
     first = invoice["_private"]["first_failed_at"] or tx.now
     invoice["_private"]["first_failed_at"] = first
-    later = [first + days * DAY for days in RETRY_DAYS if first + days * DAY > tx.now]
+    later = [first + days * DAY for days in dunning.RETRY_DAYS if first + days * DAY > tx.now]
     invoice["next_payment_attempt"] = later[0] if later and invoice["auto_advance"] else None
     tx.unschedule("retry", invoice["id"])
     if invoice["next_payment_attempt"]:

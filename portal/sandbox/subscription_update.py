@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from portal.sandbox import customers, events, invoices, phases, plan, schedules, standing, timers
+from portal.sandbox import customers, events, invoices, phases, plan, schedules, standing, taxes, timers
 from portal.sandbox.calls import Call
 from portal.sandbox.errors import StripeError, invalid, unsupported
 from portal.sandbox.periods import boundary_after
@@ -59,6 +59,7 @@ def _plain_fields(tx: Tx, subscription: Doc, params: Params) -> None:
         )
     if "description" in params:
         subscription["description"] = params["description"] or None
+    subscription.update(taxes.settings(tx, params, tx.get("customer", subscription["customer"])))
     if "trial_settings" in params:
         subscription["trial_settings"] = params["trial_settings"]
 
@@ -151,7 +152,7 @@ def _wait_for_payment(tx: Tx, subscription: Doc, planned: plan.Plan, invoice: Do
         "billing_cycle_anchor": planned.anchor if planned.anchor != subscription["billing_cycle_anchor"] else None,
         "discount": None,
         "discounts": None,
-        "expires_at": min(tx.now + PENDING_FOR, timers.period(subscription)[1]),
+        "expires_at": _lapses_at(tx, subscription),
         "metadata": None,
         "subscription_items": planned.items,
         "trial_end": planned.trial_end if planned.trial_end != subscription["trial_end"] else None,
@@ -159,11 +160,19 @@ def _wait_for_payment(tx: Tx, subscription: Doc, planned: plan.Plan, invoice: Do
     }
 
 
+def _lapses_at(tx: Tx, subscription: Doc) -> int:
+    """The earliest of 23 hours, the end of period or trial, and a schedule's next phase."""
+    schedule = phases.schedule_of(tx, subscription)
+    turns = [schedule["current_phase"]["end_date"]] if schedule and schedule["current_phase"] else []
+    return int(min([tx.now + PENDING_FOR, timers.period(subscription)[1], *turns]))
+
+
 UPDATE = (
     "billing_cycle_anchor.type cancel_at "
     "cancel_at_period_end cancellation_details.comment cancellation_details.feedback "
     "default_payment_method description items.id items.price "
     "items.quantity items.deleted items.metadata metadata off_session "
-    "payment_behavior proration_behavior proration_date trial_end trial_settings.end_behavior.missing_payment_method"
+    "payment_behavior proration_behavior proration_date trial_end trial_settings.end_behavior.missing_payment_method "
+    "automatic_tax.enabled default_tax_rates"
 )
 CALLS = [Call("POST", "/v1/subscriptions/{}", "SubscriptionUpdateParams", update, UPDATE)]

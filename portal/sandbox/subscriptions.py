@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from portal.sandbox import catalog, customers, events, invoices, lines, paging, plan, standing, timers
+from portal.sandbox import catalog, customers, events, invoices, lines, paging, plan, standing, taxes, timers
 from portal.sandbox.calls import LIST, Call
 from portal.sandbox.errors import StripeError, invalid, unsupported
 from portal.sandbox.payments import NO_METHOD, Outcome, method_for
@@ -34,6 +34,7 @@ def open_subscription(tx: Tx, customer: Doc, wanted: list[Params], trial_end: in
             "trial_settings": more.get("trial_settings")
             or {"end_behavior": {"missing_payment_method": "create_invoice"}},
             "trial_start": tx.now if trial_end else None,
+            **taxes.settings(tx, more, customer),
         },
         pending_lines=[],
         pending=None,
@@ -89,7 +90,7 @@ def first_invoice(tx: Tx, customer: Doc, subscription: Doc) -> Doc:
     )
     customer["currency"] = subscription["currency"]
     invoice = invoices.draft(tx, subscription, fields)
-    if invoices.net(invoice["total"], customer["balance"])[0]:
+    if invoice["amount_due"]:
         subscription["status"] = "incomplete"
     events.emit(tx, "customer.subscription.created", subscription)
     invoices.finalize(tx, invoice)
@@ -225,7 +226,7 @@ CREATE = (
     "cancel_at_period_end customer default_payment_method "
     "description items.price items.quantity items.metadata "
     "metadata off_session payment_behavior trial_end trial_period_days "
-    "trial_settings.end_behavior.missing_payment_method billing_mode.type"
+    "trial_settings.end_behavior.missing_payment_method billing_mode.type automatic_tax.enabled default_tax_rates"
 )
 CANCEL = "cancellation_details.comment cancellation_details.feedback invoice_now prorate"
 CALLS = [

@@ -20,12 +20,12 @@ def appoint(tx: Tx, subscription: Doc) -> None:
     if subscription["status"] not in LIVE:
         return
     start, end = period(subscription)
+    if subscription["pending_update"]:  # before the renewal of the same second, which must not find it any more
+        tx.schedule(subscription["pending_update"]["expires_at"], "lapse", ident)
     tx.schedule(end, "renew", ident)
     if subscription["cancel_at"] and subscription["cancel_at"] < end:
         tx.schedule(subscription["cancel_at"], "cancel", ident)
     _notices(tx, subscription, start, end)
-    if subscription["pending_update"]:
-        tx.schedule(subscription["pending_update"]["expires_at"], "lapse", ident)
 
 
 def _notices(tx: Tx, subscription: Doc, start: int, end: int) -> None:

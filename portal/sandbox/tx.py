@@ -18,6 +18,8 @@ PARENTS = {
     "invoice": ("parent", "subscription_details", "subscription"),
     "invoice_payment": ("invoice",),
     "charge": ("payment_intent",),
+    "refund": ("payment_intent",),
+    "dispute": ("payment_intent",),
     "subscription_schedule": ("subscription",),
     "checkout.session": ("subscription",),
 }

@@ -51,6 +51,9 @@ def everything(box: Box) -> list[Answered]:
     _invoices(tell, customer, subscription, other)
     _schedules(tell, subscription, price)
     _endings(tell, customer, price)
+    _money_back(tell, customer)
+    _card_kept(tell, customer)
+    _taxes(tell, customer, price)
     _endpoints(tell)
     return tell.answers
 
@@ -129,6 +132,78 @@ def _invoices(tell: Teller, customer: str, subscription: str, other: str) -> Non
     paid = tell("GET /v1/invoice_payments", invoice=invoice)["data"][0]
     intent = tell("GET /v1/payment_intents/{}", paid["payment"]["payment_intent"], expand=["latest_charge"])
     tell("GET /v1/charges/{}", intent["latest_charge"]["id"], expand=["payment_intent"])
+
+
+def _money_back(tell: Teller, customer: str) -> None:
+    """Bought once with an invoice, part of it given back, then disputed."""
+    session = tell(
+        "POST /v1/checkout/sessions",
+        mode="payment",
+        customer=customer,
+        line_items=[
+            {
+                "price_data": {"currency": "eur", "unit_amount": 2500, "product_data": {"name": "500 credits"}},
+                "quantity": 2,
+            }
+        ],
+        success_url="http://portal.example/done?s={CHECKOUT_SESSION_ID}",
+        invoice_creation={"enabled": True, "invoice_data": {"metadata": {"order": "2"}}},
+        payment_intent_data={"metadata": {"order": "2"}, "setup_future_usage": "off_session"},
+    )
+    form = {"number": "4242424242424242", "expiry": "12/34", "cvc": "123", "name": "A"}
+    requests.post(session["url"], data={**form, "number": "4000000000000002"}, allow_redirects=False, timeout=10)
+    requests.post(session["url"], data=form, allow_redirects=False, timeout=10)
+    expand = ["invoice.payments", "payment_intent.latest_charge", "line_items"]
+    done = tell("GET /v1/checkout/sessions/{}", session["id"], expand=expand)
+    intent = done["payment_intent"]
+    refund = tell("POST /v1/refunds", payment_intent=intent["id"], amount=1000, reason="requested_by_customer")
+    tell("GET /v1/refunds", payment_intent=intent["id"])
+    tell("GET /v1/refunds/{}", refund["id"], expand=["charge", "payment_intent"])
+    tell("POST /v1/refunds/{}", refund["id"], metadata={"refund": "1"})
+    tell("GET /v1/charges", payment_intent=intent["id"])
+    tell.box.control(f"objects/{intent['latest_charge']['id']}/dispute")
+    dispute = tell("GET /v1/disputes", payment_intent=intent["id"], expand=["data.charge"])["data"][0]
+    tell.box.control(f"objects/{dispute['id']}/win")
+    tell("GET /v1/disputes/{}", dispute["id"])
+
+
+def _card_kept(tell: Teller, customer: str) -> None:
+    session = tell(
+        "POST /v1/checkout/sessions",
+        mode="setup",
+        customer=customer,
+        currency="eur",
+        success_url="http://portal.example/done?s={CHECKOUT_SESSION_ID}",
+        setup_intent_data={"metadata": {"vendor": "7"}},
+    )
+    form = {"number": "5555555555554444", "expiry": "12/34", "cvc": "123", "name": "A"}
+    requests.post(session["url"], data={**form, "number": "4000000000000002"}, allow_redirects=False, timeout=10)
+    requests.post(session["url"], data=form, allow_redirects=False, timeout=10)
+    done = tell("GET /v1/checkout/sessions/{}", session["id"], expand=["setup_intent.payment_method"])
+    method = done["setup_intent"]["payment_method"]["id"]
+    tell("GET /v1/setup_intents", customer=customer, payment_method=method)
+    tell("GET /v1/setup_intents/{}", done["setup_intent"]["id"])
+    tell("POST /v1/payment_methods/{}", method, card={"exp_year": 2035}, billing_details={"name": "B"})
+
+
+def _taxes(tell: Teller, customer: str, price: str) -> None:
+    rate = tell("POST /v1/tax_rates", display_name="USt", inclusive=False, percentage="19", country="DE")["id"]
+    tell("GET /v1/tax_rates", active=True)
+    tell("GET /v1/tax_rates/{}", rate)
+    tell("POST /v1/tax_rates/{}", rate, metadata={"of": "us"})
+    items = [{"price": price, "quantity": 1}]
+    taxed = tell("POST /v1/subscriptions", customer=customer, items=items, default_tax_rates=[rate])
+    expand = ["total_taxes.tax_rate_details.tax_rate"]
+    tell("GET /v1/invoices/{}", taxed["latest_invoice"], expand=expand)
+    owed = tell("POST /v1/subscriptions", customer=customer, items=items, payment_behavior="default_incomplete")
+    tell("POST /v1/invoices/{}/mark_uncollectible", owed["latest_invoice"])
+    details = {"items": items}
+    tell(
+        "POST /v1/invoices/create_preview",
+        customer=customer,
+        subscription_details=details,
+        automatic_tax={"enabled": True},
+    )
 
 
 def _schedules(tell: Teller, subscription: str, price: str) -> None:

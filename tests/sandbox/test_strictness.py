@@ -44,6 +44,22 @@ NESTED = [
     ("GET", "/v1/events", "created[made_up]"),
     ("GET", "/v1/invoice_payments", "payment[made_up]"),
     ("POST", "/v1/payment_methods", "card[made_up]"),
+    ("POST", "/v1/payment_methods/p", "billing_details[made_up]"),
+    ("POST", "/v1/checkout/sessions", "setup_intent_data[made_up]"),
+    ("POST", "/v1/checkout/sessions", "payment_intent_data[made_up]"),
+    ("POST", "/v1/checkout/sessions", "invoice_creation[invoice_data][made_up]"),
+    ("POST", "/v1/checkout/sessions", "line_items[0][price_data][product_data][made_up]"),
+    ("POST", "/v1/checkout/sessions", "automatic_tax[made_up]"),
+    ("POST", "/v1/subscriptions/s", "automatic_tax[made_up]"),
+    ("POST", "/v1/subscription_schedules/s", "phases[0][automatic_tax][made_up]"),
+    ("POST", "/v1/invoices/create_preview", "automatic_tax[made_up]"),
+    ("POST", "/v1/invoices/create_preview", "subscription_details[made_up]"),
+    ("POST", "/v1/customers/c", "invoice_settings[made_up]"),
+    ("GET", "/v1/refunds", "created[made_up]"),
+    ("GET", "/v1/disputes", "created[made_up]"),
+    ("GET", "/v1/charges", "created[made_up]"),
+    ("GET", "/v1/setup_intents", "created[made_up]"),
+    ("GET", "/v1/tax_rates", "created[made_up]"),
 ]
 
 
@@ -91,19 +107,22 @@ def test_what_stripe_can_do_but_the_sandbox_cannot_is_refused_and_not_ignored(sa
     customer = sandbox.customer()
     for more, param in (
         ({"discounts": [{"coupon": "x"}]}, "discounts.coupon"),
-        ({"automatic_tax": {"enabled": True}}, "automatic_tax.enabled"),
-        ({"default_tax_rates": ["txr_1"]}, "default_tax_rates"),
+        ({"collection_method": "send_invoice"}, "collection_method"),
+        ({"automatic_tax": {"liability": {"type": "self"}, "enabled": False}}, "automatic_tax.liability.type"),
     ):
         with pytest.raises(stripe.InvalidRequestError) as refused:
             sandbox.v1.subscriptions.create({"customer": customer.id, "items": [{"price": sandbox.price(100)}], **more})
         assert refused.value.code == "sandbox_unsupported" and refused.value.param == param
 
 
-@pytest.mark.parametrize("mode", ["setup", "payment"])
-def test_modes_that_come_later_are_refused(sandbox: Box, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "param"), [("setup", "subscription_data"), ("payment", "subscription_data"), ("setup", "invoice_creation")]
+)
+def test_what_belongs_to_another_mode_is_refused(sandbox: Box, mode: str, param: str) -> None:
+    value = {"description": "x"} if param == "subscription_data" else {"enabled": True}
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        sandbox.session(mode=mode)
-    assert refused.value.code == "sandbox_unsupported" and refused.value.http_status == 400
+        sandbox.session(mode=mode, **{param: value})
+    assert (refused.value.param, refused.value.http_status) == (param, 400)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +138,7 @@ def test_absurd_figures_are_refused(sandbox: Box, item: dict[str, Any], code: st
 
 
 def test_an_address_that_is_not_answered_is_404(sandbox: Box) -> None:
-    answer = raw(sandbox, "POST", "/v1/refunds", [])
+    answer = raw(sandbox, "POST", "/v1/payouts", [])
     assert answer.status_code == 404 and "Unrecognized request URL" in answer.json()["error"]["message"]
 
 

@@ -23,6 +23,8 @@ ROOMS_WITH_JOBS = ("notifications", "identity", "credits", "subscriptions", "acc
 #: Named events, and the tasks that each wakes. Rooms that emit do not know who listens.
 EVENTS: dict[str, tuple[str, ...]] = {
     "user.email_changed": ("accounts.tell_stripe_address",),
+    "subscription.tier_changed": (),
+    "subscription.ended": (),
 }
 
 csrf = CSRFProtect()

@@ -42,6 +42,10 @@ def _money(value: Any) -> bool:
     return _number(value["minor"]) and _text(value["currency"]) and len(value["currency"]) == 3
 
 
+def _maybe_money(value: Any) -> bool:
+    return value is None or _money(value)
+
+
 _LOGIN = {"user_id": _number}
 _VENDOR = {"vendor_code": _text, "vendor_name": _text}
 
@@ -53,6 +57,9 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "email_change": {**_LOGIN, "new_email": _text},
         "email_changed": {"new_email": _text},
         "password_changed": {"at": _date},
+        "second_factor_on": {"at": _date},
+        "second_factor_off": {"at": _date},
+        "recovery_code_used": {"at": _date, "left": _number},
         "welcome": {**_VENDOR, "tier": _text, "ends_at": _date, "credits": _number},
         "trial_used": {**_VENDOR, "tier": _text},
         "trial_ending": {**_VENDOR, "days": _number, "ends_at": _date},
@@ -62,8 +69,18 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "subscription_active": {**_VENDOR, "tier": _text, "amount": _money, "first_charge_at": _date},
         "receipt": {**_VENDOR, "number": _text, "total": _money, "paid": _money, "issued_at": _date},
         "payment_failed": {**_VENDOR, "number": _text, "amount": _money, "next_attempt_at": _maybe_date},
+        "payment_reminder": {
+            **_VENDOR, "number": _text, "amount": _money, "day": _number, "closes_at": _date, "provider": _text
+        },
+        "suspended": {**_VENDOR, "number": _text, "amount": _maybe_money},
+        "reactivated": {**_VENDOR, "tier": _text},
+        "cancel_scheduled": {**_VENDOR, "tier": _text, "by": _text, "ends_at": _date},
+        "cancelled": {**_VENDOR, "tier": _text, "by": _text, "cause": _text, "ended_at": _date},
+        "resumed": {**_VENDOR, "tier": _text, "by": _text, "continues_at": _date},
         "tier_changed": {**_VENDOR, "before": _text, "after": _text, "by": _text, "due": _money},
         "change_scheduled": {**_VENDOR, "after": _text, "by": _text, "effective_at": _date},
+        "change_failed": {**_VENDOR, "after": _text, "reason": _text},
+        "change_failed_staff": {**_VENDOR, "after": _text},
     }
 )
 

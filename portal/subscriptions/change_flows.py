@@ -1,10 +1,12 @@
-"""Changing the tier: its preview, carrying it out at once or at the next cycle, and taking it back."""
+"""Changing the tier: its preview, carrying it out at once or at the next cycle, taking it back or giving it up."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from portal.audit import service as audit
+from portal.catalog import queries as catalog
 from portal.catalog.rules import Price, Tier
 from portal.gateways import stripe
 from portal.gateways.stripe import CardRefused, StripeMismatch
@@ -17,20 +19,25 @@ from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import changes, queries, remote, service
 from portal.subscriptions.flows import offered, release_schedule, sync
 from portal.subscriptions.history import expect_version, lock
-from portal.subscriptions.rules import ChangeState, Provider, When, preview_holds
+from portal.subscriptions.rules import ChangeState, Ended, Provider, When, next_charge, preview_holds
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a change would do, as Stripe computes it. ``proration_at`` belongs to the figures."""
+    """What a change would do, as Stripe computes it. ``proration_at`` belongs to the figures.
+
+    lines + tax + balance = due. ``next_at``: when the new price is due for the first time in full.
+    """
 
     when: When
     tier: Tier
     price: Price
     lines: tuple[tuple[str, Money], ...]
-    due: Money
+    tax: Money
     balance: Money
+    due: Money
     effective_at: datetime
+    next_at: datetime
     proration_at: datetime | None
 
 
@@ -43,16 +50,17 @@ def preview_change(vendor_id: int, price_id: int, when: When, at: datetime | Non
     held = queries.held(vendor_id)
     price, tier = offered(price_id, vendor_id)
     now = clock.business()
-    free = Money(0, price.amount.currency)
+    free = _free(when, tier, price, held, now)
     if held.provider != Provider.STRIPE or when == When.NEXT or held.stripe_subscription_id is None:
-        effective = now if when == When.NOW else held.period_end
-        return Preview(when, tier, price, (), free, free, effective, None)
-    end_reading()
+        return free
     if at is None or not preview_holds(at, held.period_start, now):
         at = now.replace(microsecond=0)
     if held.trial_ends_at and held.trial_ends_at > now:
         # Free days are not prorated: the new price is first due when they end. Stripe's preview would show that charge.
-        return Preview(when, tier, price, (), free, free, now, at)
+        return replace(free, proration_at=at)
+    present = catalog.price(held.price_id) if held.price_id else None
+    next_at = next_charge(at, price.cycle, present.cycle if present else None, held.period_end)
+    end_reading()
     document = stripe.current().invoice_preview(
         {
             "customer": held.stripe_customer_id,
@@ -60,10 +68,27 @@ def preview_change(vendor_id: int, price_id: int, when: When, at: datetime | Non
             "subscription_details": _change(held.stripe_item_id, price, at),
         }
     )
+    return replace(free, **_figures(document), next_at=next_at, proration_at=at)
+
+
+def _free(when: When, tier: Tier, price: Price, held: queries.Held, now: datetime) -> Preview:
+    """Nothing is due now: before anything is paid for, in free days, and for the next cycle."""
+    nothing = Money(0, price.amount.currency)
+    effective = now if when == When.NOW else held.period_end
+    trial = held.trial_ends_at if held.trial_ends_at and held.trial_ends_at > now else None
+    return Preview(when, tier, price, (), nothing, nothing, nothing, effective, trial or held.period_end, None)
+
+
+def _figures(document: dict[str, Any]) -> dict[str, Any]:
     currency = document["currency"].upper()
-    lines = tuple((line["description"] or "", Money(line["amount"], currency)) for line in document["lines"]["data"])
-    balance = Money(document["amount_due"] - document["total"], currency)
-    return Preview(when, tier, price, lines, Money(document["amount_due"], currency), balance, now, at)
+    return {
+        "lines": tuple(
+            (line["description"] or "", Money(line["amount"], currency)) for line in document["lines"]["data"]
+        ),
+        "tax": Money(sum(tax["amount"] for tax in document.get("total_taxes") or []), currency),
+        "balance": Money(document["amount_due"] - document["total"], currency),
+        "due": Money(document["amount_due"], currency),
+    }
 
 
 def _change(item_id: str | None, price: Price, at: datetime) -> dict[str, Any]:
@@ -84,13 +109,16 @@ def change_tier(
     base_version: int,
     notify: bool = True,
     proration_at: datetime | None = None,
+    shown: Money | None = None,
+    choices: dict[str, Any] | None = None,
 ) -> ChangeState:
     """Change the tier now (with proration) or at the next cycle; gives where the change stands.
 
-    ``proration_at`` is the second of the preview that was confirmed: exactly its amount is charged. Raises what
-    ``changes.request`` raises (a preview older than 15 minutes is a Conflict), and CardRefused when the card was
-    refused: then nothing has changed. When Stripe does not answer (Unavailable), the intent stays and a job carries
-    it on with the same idempotency key.
+    ``proration_at`` is the second of the preview that was confirmed and ``shown`` its amount: exactly that is charged,
+    or Conflict ``preview_changed`` and nothing (SUB-4). Raises what ``changes.request`` raises (a preview older than
+    15 minutes is a Conflict), and CardRefused when the card was refused: then nothing has changed. When Stripe does
+    not answer (Unavailable), the intent stays and a job carries it on with the same idempotency key; with code
+    ``preview_unavailable`` it did not answer before the intent was written, and nothing has happened.
     """
     price, tier = offered(price_id, vendor_id)
     held = queries.held(vendor_id)
@@ -101,6 +129,8 @@ def change_tier(
         with unit_of_work():
             service.choose_tier(vendor_id, tier, price, actor=actor, now=now, base_version=base_version)
         return ChangeState.APPLIED
+    if shown is not None and held.version == base_version:
+        _check_shown(vendor_id, price_id, when, shown, proration_at)
     with unit_of_work():
         change = changes.request(
             vendor_id,
@@ -111,6 +141,8 @@ def change_tier(
             base_version=base_version,
             notify=notify,
             proration_at=proration_at,
+            shown=shown,
+            choices=choices,
         )
         data = {"price": price.id, "tier": tier.code, "when": str(when), "change": change.id}
         audit.record(actor, "subscription.change_requested", vendor_id=vendor_id, data=data, now=now)
@@ -124,8 +156,26 @@ def change_tier(
     return carry_on(change.id)
 
 
-def carry_on(change_id: int) -> ChangeState:
-    """Bring a requested change to Stripe and its answer back; safe to repeat after a crash at any point."""
+def _check_shown(vendor_id: int, price_id: int, when: When, shown: Money, proration_at: datetime | None) -> None:
+    """Compute the confirmed preview once more: a balance, a tax or a second tab may have changed what is due."""
+    try:
+        again = preview_change(vendor_id, price_id, when, proration_at)
+    except Unavailable as error:
+        raise Unavailable(code="preview_unavailable") from error
+    if again.proration_at != proration_at:
+        raise Conflict(N_("These figures are out of date. Look at them again, then confirm."), code="preview_expired")
+    if again.due != shown:
+        raise Conflict(
+            N_("The amount has changed since it was shown. Nothing was charged; look at it again, then confirm."),
+            code="preview_changed",
+        )
+
+
+def carry_on(change_id: int, *, unseen: bool = False) -> ChangeState:
+    """Bring a requested change to Stripe and its answer back; safe to repeat after a crash at any point.
+
+    ``unseen``: nobody waits for the answer, so a refusal is told by mail.
+    """
     change = queries.change(change_id)
     if change.state != ChangeState.REQUESTED:
         return ChangeState(change.state)
@@ -140,7 +190,7 @@ def carry_on(change_id: int) -> ChangeState:
             _apply_next(change, held)
     except (CardRefused, StripeMismatch) as error:
         with unit_of_work():
-            changes.refuse(change_id, str(error), now=clock.business())
+            changes.refuse(change_id, str(error), unseen=unseen, now=clock.business())
         raise
     except Unavailable:
         if not _came_through(change, held.stripe_subscription_id):
@@ -212,9 +262,51 @@ def undo_change(vendor_id: int, *, actor: Actor, base_version: int) -> None:
         raise Conflict(N_("There is no scheduled change to undo."))
     with unit_of_work():
         expect_version(lock(vendor_id), base_version)
+        changes.mark(change.id, Ended.TAKEN_BACK)
     release_schedule(held)
     with unit_of_work():
         changes.undone(change.id, actor=actor, now=clock.business())
         audit.record(actor, "subscription.change_undone", vendor_id=vendor_id, data={"change": change.id},
                      now=clock.business())  # fmt: skip
     sync(vendor_id, held.stripe_subscription_id)
+
+
+def give_up(vendor_id: int, *, actor: Actor, base_version: int) -> ChangeState:
+    """Give up a change that waits for its payment: its invoice is voided and the tier stays.
+
+    Gives ``applied`` when it was paid at the same moment. Conflict when nothing waits, or somebody was quicker.
+    """
+    change = queries.awaited_change(vendor_id)
+    held = queries.held(vendor_id)
+    if change is None or held.stripe_subscription_id is None:
+        raise Conflict(N_("There is no change that waits for a payment."), code="nothing_waits")
+    with unit_of_work():
+        expect_version(lock(vendor_id), base_version)
+        changes.mark(change.id, Ended.GIVEN_UP)
+        audit.record(actor, "subscription.change_given_up", vendor_id=vendor_id, data={"change": change.id},
+                     now=clock.business())  # fmt: skip
+    if change.stripe_invoice_id:
+        with suppress(StripeMismatch):  # paid or voided meanwhile: what Stripe says now decides
+            stripe.current().invoice_void(change.stripe_invoice_id, f"give-up-{change.id}")
+    sync(vendor_id, held.stripe_subscription_id)
+    return queries.change(change.id).state
+
+
+def drop_unsold(change_id: int) -> None:
+    """On the day: a change whose target was retired since does not happen; the present tier stays (SUB-5).
+
+    What was confirmed at a price that is closed by now is kept: the vendor bought it at that price. Repeatable.
+    """
+    change = queries.change(change_id)
+    tier = catalog.tier_by_id(change.price.tier_id)
+    if change.state != ChangeState.SCHEDULED or (tier is not None and tier.is_active):
+        return
+    held = queries.held(change.vendor_id)
+    with unit_of_work():
+        changes.mark(change_id, Ended.RETIRED)
+    if held.stripe_subscription_id is None:
+        with unit_of_work():
+            changes.dropped(change_id, now=clock.business())
+        return
+    release_schedule(held)
+    sync(change.vendor_id, held.stripe_subscription_id)

@@ -1,13 +1,16 @@
 """Intents to change the tier: written before Stripe is asked, settled by what Stripe then says."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 
 from portal.billing.models import Invoice
+from portal.billing.rules import InvoiceStatus
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Price
-from portal.kit.actor import STRIPE, Actor
+from portal.kit import outbox
+from portal.kit.actor import STRIPE, SYSTEM, Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid
 from portal.kit.money import Money
@@ -16,7 +19,7 @@ from portal.subscriptions import mails
 from portal.subscriptions.history import expect_version, lock, note
 from portal.subscriptions.models import TierChange, VendorSubscription
 from portal.subscriptions.remote import Remote
-from portal.subscriptions.rules import ChangeState, Provider, Status, When, preview_holds
+from portal.subscriptions.rules import UNASKED, ChangeState, Ended, Provider, Status, When, preview_holds
 
 UNDER_WAY = (ChangeState.REQUESTED, ChangeState.SCHEDULED, ChangeState.AWAITING_PAYMENT)
 
@@ -38,12 +41,15 @@ def request(
     base_version: int,
     notify: bool = True,
     proration_at: datetime | None = None,
+    shown: Money | None = None,
+    choices: dict[str, Any] | None = None,
 ) -> TierChange:
     """Write the intent and count it as a change, so that of two people who saw the same state one wins.
 
     A change that is scheduled for the next cycle gives way to a new one. Conflict when the subscription changed
     since ``base_version``, when another change is still with Stripe, or while an invoice is unpaid; Invalid when the
-    tier would not change. The unfinished intent of the same wish is given back, to be carried on.
+    tier would not change. The unfinished intent of the same wish is given back, to be carried on. ``shown`` is the
+    amount that was confirmed, ``choices`` what becomes of add-ons that the present tier includes (SUB-5).
     """
     subscription = lock(vendor_id)
     _refuse(subscription, price)
@@ -63,7 +69,9 @@ def request(
         base_version=base_version,
         proration_at=_second(proration_at, subscription, now) if when == When.NOW else None,
         effective_at=now if when == When.NOW else subscription.period_end,
+        due_minor=shown.minor if shown else None,
         currency=price.amount.currency,
+        choices=choices,
         notify=notify,
         actor_kind=actor.kind,
         actor_id=actor.id,
@@ -86,16 +94,31 @@ def _second(shown: datetime | None, subscription: VendorSubscription, now: datet
 
 
 def _refuse(subscription: VendorSubscription, price: Price) -> None:
-    if subscription.provider != Provider.STRIPE or subscription.stripe_subscription_id is None:
-        raise Conflict(N_("This subscription is not paid through Stripe."))
-    if subscription.status == Status.PAST_DUE:
+    by_transfer = subscription.provider == Provider.TRANSFER
+    if not by_transfer and (subscription.provider != Provider.STRIPE or subscription.stripe_subscription_id is None):
+        raise Conflict(N_("Nothing is paid for this subscription yet."))
+    if subscription.status == Status.PAST_DUE or _owes(subscription.vendor_id):
         raise Conflict(N_("An invoice is unpaid. It must be paid before the tier can change."), code="invoice_unpaid")
     if subscription.status != Status.ACTIVE:
         raise Conflict(N_("The subscription is not active."))
     if subscription.price_id == price.id:
         raise Invalid(fields={"price": N_("That is the tier the vendor has now.")})
-    if price.stripe_price_id is None:
+    if price.stripe_price_id is None and not by_transfer:
         raise Invalid(fields={"price": N_("This price is not known to Stripe yet: push the catalog.")})
+
+
+def _owes(vendor_id: int) -> bool:
+    """Is an invoice open? That of a change which waits for its payment does not count: the change itself stands."""
+    waiting = select(TierChange.stripe_invoice_id).where(
+        TierChange.vendor_id == vendor_id, TierChange.state.in_(UNDER_WAY), TierChange.stripe_invoice_id.is_not(None)
+    )
+    owed = select(Invoice.id).where(
+        Invoice.vendor_id == vendor_id,
+        Invoice.status == InvoiceStatus.OPEN,
+        Invoice.due_minor > Invoice.paid_minor,
+        Invoice.stripe_invoice_id.not_in(waiting),
+    )
+    return db.session.scalar(owed.limit(1)) is not None
 
 
 def _same_wish(change: TierChange, price: Price, when: When, base_version: int) -> bool:
@@ -120,13 +143,37 @@ def finish(change: TierChange, state: ChangeState, now: datetime, error: str | N
     change.state, change.finished_at, change.error = state, now, error
 
 
-def refuse(change_id: int, reason: str, *, now: datetime) -> None:
-    """Stripe said no: the old tier stays, and history says why."""
+def refuse(change_id: int, reason: str, *, unseen: bool = False, now: datetime) -> None:
+    """Stripe said no: the old tier stays, and history says why. ``unseen``: nobody waits for the answer, so mail it."""
     change = _locked(change_id)
     if change.state == ChangeState.REQUESTED:
         subscription = lock(change.vendor_id)
         finish(change, ChangeState.REFUSED, now, reason)
         note(subscription, "change_refused", actor=STRIPE, now=now, reason=reason, change=change.id)
+        if unseen:
+            mails.change_failed(change, _tier_name(change.to_price_id), Ended.REFUSED, now)
+
+
+def mark(change_id: int, why: Ended) -> None:
+    """Write down why a change is about to be taken back, before Stripe is told: its event may come first."""
+    change = _locked(change_id)
+    if change.state in UNDER_WAY:
+        change.error = why
+
+
+def end(change: TierChange, subscription: VendorSubscription, why: Ended, *, actor: Actor, now: datetime) -> None:
+    """The change does not happen and the tier stays; the vendor is told where nobody here asked for that.
+
+    The caller holds the lock. Where the target is not sold any more, the operator is told too.
+    """
+    refused = why in (Ended.NOT_PAID, Ended.RETIRED)
+    finish(change, ChangeState.REFUSED if refused else ChangeState.UNDONE, now, why)
+    note(subscription, "change_refused" if refused else "change_undone", actor=actor, now=now,
+         reason=why if why in UNASKED else None, change=change.id)  # fmt: skip
+    if why in UNASKED:
+        mails.change_failed(change, _tier_name(change.to_price_id), why, now)
+    if why == Ended.RETIRED:
+        mails.change_failed_for_staff(change, _tier_name(change.to_price_id), now)
 
 
 def scheduled(change_id: int, schedule_id: str, *, now: datetime) -> None:
@@ -151,9 +198,15 @@ def undone(change_id: int, *, actor: Actor, now: datetime) -> None:
     change = _locked(change_id)
     if change.state == ChangeState.SCHEDULED:
         subscription = lock(change.vendor_id)
-        finish(change, ChangeState.UNDONE, now)
         subscription.stripe_schedule_id = None
-        note(subscription, "change_undone", actor=actor, now=now, change=change.id)
+        end(change, subscription, Ended.TAKEN_BACK, actor=actor, now=now)
+
+
+def dropped(change_id: int, *, now: datetime) -> None:
+    """A scheduled change that no provider knows of ends for the reason that was marked."""
+    change = _locked(change_id)
+    if change.state == ChangeState.SCHEDULED:
+        end(change, lock(change.vendor_id), Ended(change.error or Ended.RETIRED), actor=SYSTEM, now=now)
 
 
 def settle(subscription: VendorSubscription, remote: Remote, now: datetime) -> None:
@@ -166,25 +219,32 @@ def settle(subscription: VendorSubscription, remote: Remote, now: datetime) -> N
         _applied(change, subscription, remote, now)
     elif change.state == ChangeState.REQUESTED and change.when_to_apply == When.NOW and remote.pending_update:
         change.state, change.stripe_invoice_id = ChangeState.AWAITING_PAYMENT, remote.latest_invoice_id
+        change.expires_at = remote.pending_until
         note(subscription, "change_awaits_payment", actor=STRIPE, now=now, change=change.id)
     elif change.state == ChangeState.AWAITING_PAYMENT and not remote.pending_update:
-        finish(change, ChangeState.REFUSED, now, "not paid in time")
-        note(subscription, "change_refused", actor=STRIPE, now=now, reason="not paid in time", change=change.id)
+        end(change, subscription, Ended(change.error or Ended.NOT_PAID), actor=STRIPE, now=now)
     elif change.state == ChangeState.SCHEDULED and remote.schedule_id is None:
-        finish(change, ChangeState.UNDONE, now)
-        note(subscription, "change_undone", actor=STRIPE, now=now, reason="released in Stripe", change=change.id)
+        end(change, subscription, Ended(change.error or Ended.RELEASED), actor=STRIPE, now=now)
 
 
 def _applied(change: TierChange, subscription: VendorSubscription, remote: Remote, now: datetime) -> None:
-    finish(change, ChangeState.APPLIED, now)
     if change.when_to_apply == When.NOW:
         change.stripe_invoice_id = remote.latest_invoice_id
     invoice = None
     if change.stripe_invoice_id:
         invoice = db.session.scalar(select(Invoice).where(Invoice.stripe_invoice_id == change.stripe_invoice_id))
-    due = Money(invoice.due_minor if invoice else 0, change.currency)
-    change.due_minor = due.minor
-    note(subscription, "change_applied", actor=_actor_of(change), now=now, change=change.id, due=due.minor)
+    applied(change, subscription, Money(invoice.due_minor if invoice else 0, change.currency), now=now)
+
+
+def applied(change: TierChange, subscription: VendorSubscription, due: Money, *, now: datetime) -> None:
+    """The tier is the other one now, for ``due``: the intent is finished, told, and whoever listens is woken."""
+    finish(change, ChangeState.APPLIED, now)
+    told: dict[str, Any] = {"change": change.id, "due": due.minor}
+    if change.due_minor not in (None, due.minor):
+        told["confirmed"] = change.due_minor
+    change.due_minor, change.expires_at, change.error = due.minor, None, None
+    note(subscription, "change_applied", actor=_actor_of(change), now=now, **told)
+    outbox.emit("subscription.tier_changed", dedupe_key=str(change.id), vendor_id=change.vendor_id, change_id=change.id)
     if change.notify:
         mails.tier_changed(change, _tier_name(change.from_price_id), _tier_name(change.to_price_id), due, now)
 

@@ -1,11 +1,11 @@
-"""Jobs of subscriptions: trials are tended every hour, unfinished changes are carried on."""
+"""Jobs of subscriptions: trials, unpaid and ending ones are tended every hour, what was begun is carried on."""
 
 from datetime import timedelta
 
 from portal.gateways.stripe import CardRefused, StripeMismatch
 from portal.kit import clock, outbox
 from portal.kit.tasks import periodic, task
-from portal.subscriptions import change_flows, flows, service
+from portal.subscriptions import change_flows, dunning, ending_flows, endings, flows, queries, service
 
 
 @periodic("subscriptions.tend_trials", every=timedelta(hours=1))
@@ -31,7 +31,7 @@ def tend_trial(vendor: int) -> None:
 def carry_on_change(change_id: int) -> None:
     """Finish a tier change whose request died between us and Stripe; a refusal is written down and is the end."""
     try:
-        change_flows.carry_on(change_id)
+        change_flows.carry_on(change_id, unseen=True)
     except (CardRefused, StripeMismatch):
         return
 
@@ -40,3 +40,72 @@ def carry_on_change(change_id: int) -> None:
 def end_trial_now(vendor: int) -> None:
     """The card had a trial before: the rest of this one ends."""
     flows.end_trial_now(vendor)
+
+
+@periodic("subscriptions.recheck_changes", every=timedelta(hours=1))
+@task("subscriptions.recheck_changes")
+def recheck_changes() -> None:
+    """On the day before a planned change: write one job per change whose target is not sold any more (SUB-5)."""
+    for change_id, vendor_id in queries.unsold_changes(clock.business() + timedelta(days=1)):
+        outbox.enqueue(
+            "subscriptions.drop_unsold", dedupe_key=f"drop-unsold:{change_id}", vendor_id=vendor_id, change_id=change_id
+        )
+
+
+@task("subscriptions.drop_unsold", kind="flow")
+def drop_unsold(change_id: int) -> None:
+    """Take back a planned change to a tier that was retired, and tell vendor and operator."""
+    change_flows.drop_unsold(change_id)
+
+
+@periodic("subscriptions.tend_past_due", every=timedelta(hours=1))
+@task("subscriptions.tend_past_due")
+def tend_past_due() -> None:
+    """Write one job per vendor that owes and wants a mail, or whose grace is over (SUB-8)."""
+    for due in list(dunning.due(clock.business())):
+        outbox.enqueue(
+            "subscriptions.tend_one_past_due",
+            dedupe_key=f"tend-past-due:{due.cause}",
+            vendor_id=due.vendor_id,
+            vendor=due.vendor_id,
+        )
+
+
+@task("subscriptions.tend_one_past_due")
+def tend_one_past_due(vendor: int) -> None:
+    """Remind or suspend one vendor."""
+    dunning.tend_vendor(vendor, now=clock.business())
+
+
+@periodic("subscriptions.end_due", every=timedelta(hours=1))
+@task("subscriptions.end_due")
+def end_due() -> None:
+    """Write one job per subscription without Stripe whose announced end has come (SUB-7)."""
+    for vendor_id, cause in list(endings.due(clock.business())):
+        outbox.enqueue(
+            "subscriptions.end_one_due", dedupe_key=f"end-due:{cause}", vendor_id=vendor_id, vendor=vendor_id
+        )
+
+
+@task("subscriptions.end_one_due")
+def end_one_due(vendor: int) -> None:
+    """End one subscription."""
+    endings.end_due(vendor, now=clock.business())
+
+
+@task("subscriptions.carry_on_cancel", kind="flow")
+def carry_on_cancel(vendor: int, asked_at: str, at_once: int, notify: int, by: str) -> None:
+    """Finish a cancellation whose request died between us and Stripe; a refusal is written down and is the end."""
+    try:
+        ending_flows.carry_on_cancel(vendor, asked_at, at_once=bool(at_once), notify=bool(notify), by=by)
+    except StripeMismatch:
+        return
+
+
+@task("subscriptions.carry_on_resume", kind="flow")
+def carry_on_resume(vendor: int, cause: str, by: str) -> None:
+    """Finish taking back a cancellation."""
+    try:
+        ending_flows.carry_on_resume(vendor, cause, by=by)
+    except StripeMismatch:
+        return

@@ -4,23 +4,27 @@ from datetime import datetime
 from typing import Any
 
 from portal.billing.models import Invoice
+from portal.billing.queries import InvoiceRow
+from portal.catalog import queries as catalog
 from portal.catalog.rules import Tier
 from portal.identity import queries as identity
 from portal.kit.money import Money
 from portal.notifications import service as notifications
 from portal.notifications.service import Recipient
+from portal.settings import queries as settings
 from portal.subscriptions.models import TierChange, VendorSubscription
+from portal.subscriptions.rules import Ended, Provider
 
 
-def _send(kind: str, vendor_id: int, cause: str, now: datetime, **params: Any) -> None:
-    """To the vendor's owner; ``cause`` within the vendor makes the mail unique."""
+def _send(kind: str, vendor_id: int, key: str, now: datetime, **params: Any) -> None:
+    """To the vendor's owner; ``key`` names the cause within the vendor and makes the mail unique."""
     owner, vendor = identity.owner(vendor_id), identity.vendor(vendor_id)
     if vendor is None:
         return
     notifications.send(
         kind,
         Recipient(owner.email, owner.name, owner.locale),
-        dedupe_key=f"{kind}:{vendor_id}:{cause}",
+        dedupe_key=f"{kind}:{vendor_id}:{key}",
         vendor_id=vendor_id,
         now=now,
         vendor_code=vendor.code,
@@ -77,11 +81,52 @@ def receipt(invoice: Invoice, now: datetime) -> None:
           paid=plain(Money(invoice.paid_minor, invoice.currency)), issued_at=invoice.issued_at.isoformat())  # fmt: skip
 
 
-def payment_failed(invoice: Invoice, now: datetime) -> None:
-    """The first attempt to collect an invoice failed (day 0 of SUB-8)."""
-    _send("payment_failed", invoice.vendor_id, str(invoice.stripe_invoice_id), now, number=invoice.number or "",
-          amount=plain(Money(invoice.due_minor, invoice.currency)),
-          next_attempt_at=_iso(invoice.next_attempt_at) if invoice.next_attempt_at else None)  # fmt: skip
+def overdue(
+    subscription: VendorSubscription, invoice: InvoiceRow | None, day: int, closes_at: datetime, now: datetime
+) -> None:
+    """Day 0, 3, 5 or 7 of an unpaid invoice (SUB-8); ``closes_at`` is when the product closes unless it is paid."""
+    asked = invoice.due if invoice else _price(subscription)
+    if asked is None:
+        return
+    cause, number = f"{_iso(subscription.past_due_since)}:{day}", (invoice.number if invoice else None) or ""
+    if day == 0 and subscription.provider == Provider.STRIPE:
+        next_attempt = invoice.next_attempt_at if invoice else None
+        _send("payment_failed", subscription.vendor_id, cause, now, number=number, amount=plain(asked),
+              next_attempt_at=_iso(next_attempt) if next_attempt else None)  # fmt: skip
+    else:
+        _send("payment_reminder", subscription.vendor_id, cause, now, number=number, amount=plain(asked), day=day,
+              closes_at=closes_at.isoformat(), provider=str(subscription.provider))  # fmt: skip
+
+
+def suspended(subscription: VendorSubscription, invoice: InvoiceRow | None, now: datetime) -> None:
+    """The product is closed, and what opens it again."""
+    cause = _iso(subscription.past_due_since or now)
+    _send("suspended", subscription.vendor_id, cause, now, number=(invoice.number if invoice else None) or "",
+          amount=plain(invoice.due) if invoice else None)  # fmt: skip
+
+
+def reactivated(subscription: VendorSubscription, since: datetime | None, now: datetime) -> None:
+    """Paid: everything is open again. ``since``: when it began to be owed."""
+    _send("reactivated", subscription.vendor_id, _iso(since or now), now, tier=_tier(subscription))
+
+
+def cancel_scheduled(subscription: VendorSubscription, by: str, now: datetime) -> None:
+    """Cancelled for the end of the period: until when everything stays open."""
+    _send("cancel_scheduled", subscription.vendor_id, _iso(subscription.cancelled_at), now, tier=_tier(subscription),
+          by=by, ends_at=subscription.period_end.isoformat())  # fmt: skip
+
+
+def cancelled(subscription: VendorSubscription, by: str, cause: str, now: datetime) -> None:
+    """The subscription has ended: because somebody asked for it (``asked``), or unpaid (``unpaid``)."""
+    which = f"{subscription.stripe_subscription_id or subscription.id}:{_iso(subscription.cancelled_at)}"
+    _send("cancelled", subscription.vendor_id, which, now, tier=_tier(subscription), by=by, cause=cause,
+          ended_at=now.isoformat())  # fmt: skip
+
+
+def resumed(subscription: VendorSubscription, by: str, cause: str, now: datetime) -> None:
+    """The cancellation was taken back; ``cause`` tells one taking back from another."""
+    _send("resumed", subscription.vendor_id, cause, now, tier=_tier(subscription), by=by,
+          continues_at=subscription.period_end.isoformat())  # fmt: skip
 
 
 def tier_changed(change: TierChange, before: str, after: str, due: Money, now: datetime) -> None:
@@ -94,6 +139,38 @@ def change_scheduled(change: TierChange, after: str, now: datetime) -> None:
     """The tier will be another one from a date on."""
     _send("change_scheduled", change.vendor_id, str(change.id), now, after=after, by=change.actor_label,
           effective_at=change.effective_at.isoformat())  # fmt: skip
+
+
+def _tier(subscription: VendorSubscription) -> str:
+    tier = catalog.tier_by_id(subscription.tier_id) if subscription.tier_id else None
+    return tier.name if tier else subscription.tier_code
+
+
+def _price(subscription: VendorSubscription) -> Money | None:
+    price = catalog.price(subscription.price_id) if subscription.price_id else None
+    return price.amount if price else None
+
+
+def change_failed(change: TierChange, after: str, why: Ended, now: datetime) -> None:
+    """A change that was confirmed did not happen, and nobody on the vendor's side asked for that."""
+    _send("change_failed", change.vendor_id, str(change.id), now, after=after, reason=str(why))
+
+
+def change_failed_for_staff(change: TierChange, after: str, now: datetime) -> None:
+    """The operator retired a tier that somebody was about to change to."""
+    operator, vendor = settings.current(), identity.vendor(change.vendor_id)
+    if not operator.support_email or vendor is None:
+        return
+    notifications.send(
+        "change_failed_staff",
+        Recipient(operator.support_email, operator.name, "en"),
+        dedupe_key=f"change_failed_staff:{change.id}",
+        vendor_id=change.vendor_id,
+        now=now,
+        vendor_code=vendor.code,
+        vendor_name=vendor.name,
+        after=after,
+    )
 
 
 def _iso(moment: datetime | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import and_, select
 
+from portal.billing.models import Invoice
 from portal.catalog import queries as catalog
 from portal.catalog.models import SubscriptionTier, TierPrice
 from portal.catalog.rules import Cycle, Price
@@ -14,10 +15,11 @@ from portal.identity.models import Vendor
 from portal.kit.db import db
 from portal.kit.errors import NotFound
 from portal.kit.money import Money
+from portal.subscriptions import rules
 from portal.subscriptions.changes import UNDER_WAY, under_way
 from portal.subscriptions.models import SubscriptionEvent, TierChange, VendorSubscription
 from portal.subscriptions.remote import Remote
-from portal.subscriptions.rules import FROM_STRIPE, ChangeState, Provider, Status, When
+from portal.subscriptions.rules import ChangeState, Provider, Restriction, Status, When, effective_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,51 @@ def held(vendor_id: int) -> Held:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A cancellation, asked for (``asked_at``) or in effect. Being in effect without having been asked for means that
+    it is just being taken back.
+    """
+
+    id: int
+    vendor_id: int
+    status: Status
+    provider: Provider
+    asked_at: datetime | None
+    at_period_end: bool
+    feedback: str | None
+    comment: str | None
+    period_end: datetime
+    version: int
+    stripe_subscription_id: str | None
+
+
+def ending(vendor_id: int) -> Ending:
+    """How the vendor's subscription ends or is about to, as committed now; NotFound when there is none."""
+    found = db.session.scalar(
+        select(VendorSubscription)
+        .where(VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None))
+        .execution_options(populate_existing=True)
+    )
+    if found is None:
+        raise NotFound
+    return Ending(
+        found.id, vendor_id, Status(found.status), Provider(found.provider), found.cancelled_at,
+        found.cancel_at_period_end, found.cancel_feedback, found.cancel_comment, found.period_end, found.version,
+        found.stripe_subscription_id,
+    )  # fmt: skip
+
+
+def restrictions(vendor_id: int, now: datetime) -> frozenset[Restriction]:
+    """What is closed to this vendor because of money, by ``rules.restrictions``; everything where no tier is chosen."""
+    row = db.session.execute(
+        select(VendorSubscription.status, VendorSubscription.past_due_since).where(
+            VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None)
+        )
+    ).first()
+    return rules.restrictions(row.status, row.past_due_since, now) if row else rules.restrictions(None, None, now)
+
+
 def in_step(vendor_id: int, remote: Remote) -> bool:
     """Do we hold exactly what Stripe's list of subscriptions says (which leaves the card out)?
 
@@ -71,7 +118,7 @@ def in_step(vendor_id: int, remote: Remote) -> bool:
     here = (ours.stripe_subscription_id, ours.status, price.stripe_price_id if price else None, ours.period_start,
             ours.period_end, ours.trial_ends_at, ours.cancel_at_period_end, ours.stripe_schedule_id,
             ours.stripe_item_id)  # fmt: skip
-    there = (remote.id, FROM_STRIPE[remote.status], remote.stripe_price_id, remote.period_start,
+    there = (remote.id, effective_status(remote.status, ours.status), remote.stripe_price_id, remote.period_start,
              remote.period_end, remote.trial_end, remote.cancel_at_period_end, remote.schedule_id,
              remote.item_id)  # fmt: skip
     return here == there and not remote.pending_update and under_way(ours.id) is None
@@ -104,6 +151,7 @@ class Change:
     price: Price
     proration_at: datetime | None
     effective_at: datetime
+    stripe_invoice_id: str | None
 
 
 def _change(change: TierChange) -> Change:
@@ -111,7 +159,7 @@ def _change(change: TierChange) -> Change:
     price = Price(p.id, p.tier_id, Cycle(p.cycle), Money(p.amount_minor, p.currency), p.stripe_price_id)
     return Change(
         change.id, change.vendor_id, ChangeState(change.state), When(change.when_to_apply), price,
-        change.proration_at, change.effective_at,
+        change.proration_at, change.effective_at, change.stripe_invoice_id,
     )  # fmt: skip
 
 
@@ -133,9 +181,31 @@ def scheduled_change(vendor_id: int) -> Change | None:
     return _change(found) if found else None
 
 
+def awaited_change(vendor_id: int) -> Change | None:
+    """The change that waits for its payment, if any."""
+    found = db.session.scalar(
+        select(TierChange).where(TierChange.vendor_id == vendor_id, TierChange.state == ChangeState.AWAITING_PAYMENT)
+    )
+    return _change(found) if found else None
+
+
+def unsold_changes(until: datetime) -> list[tuple[int, int]]:
+    """(change, vendor) of what is scheduled to happen until then, to a tier that is not sold any more."""
+    statement = (
+        select(TierChange.id, TierChange.vendor_id)
+        .join(TierPrice, TierPrice.id == TierChange.to_price_id)
+        .join(SubscriptionTier, SubscriptionTier.id == TierPrice.tier_id)
+        .where(TierChange.state == ChangeState.SCHEDULED, TierChange.effective_at <= until)
+        .where(SubscriptionTier.retired_at.is_not(None))
+    )
+    return [(row.id, row.vendor_id) for row in db.session.execute(statement)]
+
+
 @dataclass(frozen=True, slots=True)
 class PendingChange:
-    """A change that is not finished, as cards show it."""
+    """A change that is not finished, as cards show it. ``pay_url`` leads to Stripe's page of the invoice that it waits
+    for, ``expires_at`` says until when; ``choices`` is what becomes of add-ons.
+    """
 
     state: ChangeState
     tier_name: str
@@ -143,6 +213,10 @@ class PendingChange:
     cycle: Cycle
     effective_at: datetime
     by: str
+    due: Money | None = None
+    pay_url: str | None = None
+    expires_at: datetime | None = None
+    choices: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +241,8 @@ class Overview:
     payment_method: dict[str, Any] | None
     balance: int | None
     pending: PendingChange | None
+    past_due_since: datetime | None = None
+    cancelled_at: datetime | None = None
 
     def free_until(self, now: datetime) -> datetime | None:
         """The end of a trial that still runs."""
@@ -183,15 +259,19 @@ def overview(vendor_id: int) -> Overview | None:
             VendorSubscription.tier_id, VendorSubscription.tier_code, VendorSubscription.price_id,
             VendorSubscription.started_at, VendorSubscription.trial_ends_at, VendorSubscription.period_start,
             VendorSubscription.period_end, VendorSubscription.cancel_at_period_end, VendorSubscription.payment_method,
+            VendorSubscription.past_due_since, VendorSubscription.cancelled_at,
             SubscriptionTier.name.label("tier_name"), TierPrice.amount_minor, TierPrice.currency, TierPrice.cycle,
             CreditAccount.balance, TierChange.state.label("change_state"), TierChange.effective_at,
-            TierChange.actor_label, to_tier.c.name.label("to_name"), to_price.c.amount_minor.label("to_minor"),
+            TierChange.actor_label, TierChange.expires_at, TierChange.choices,
+            Invoice.hosted_url, Invoice.due_minor, Invoice.currency.label("due_currency"),
+            to_tier.c.name.label("to_name"), to_price.c.amount_minor.label("to_minor"),
             to_price.c.currency.label("to_currency"), to_price.c.cycle.label("to_cycle"),
         )
         .outerjoin(SubscriptionTier, SubscriptionTier.id == VendorSubscription.tier_id)
         .outerjoin(TierPrice, TierPrice.id == VendorSubscription.price_id)
         .outerjoin(CreditAccount, CreditAccount.vendor_id == VendorSubscription.vendor_id)
         .outerjoin(TierChange, open_change)
+        .outerjoin(Invoice, Invoice.stripe_invoice_id == TierChange.stripe_invoice_id)
         .outerjoin(to_price, to_price.c.id == TierChange.to_price_id)
         .outerjoin(to_tier, to_tier.c.id == to_price.c.tier_id)
         .where(VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None))
@@ -205,7 +285,8 @@ def _overview(row: Any) -> Overview:
     if row.change_state:
         pending = PendingChange(
             ChangeState(row.change_state), row.to_name, Money(row.to_minor, row.to_currency), Cycle(row.to_cycle),
-            row.effective_at, row.actor_label,
+            row.effective_at, row.actor_label, Money(row.due_minor, row.due_currency) if row.due_currency else None,
+            row.hosted_url, row.expires_at, row.choices,
         )  # fmt: skip
     return Overview(
         id=row.id,
@@ -226,6 +307,8 @@ def _overview(row: Any) -> Overview:
         payment_method=row.payment_method,
         balance=row.balance,
         pending=pending,
+        past_due_since=row.past_due_since,
+        cancelled_at=row.cancelled_at,
     )
 
 

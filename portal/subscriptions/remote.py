@@ -40,11 +40,20 @@ class Remote:
     trial_end: datetime | None
     cancel_at_period_end: bool
     schedule_id: str | None
-    pending_update: bool
+    pending_until: datetime | None
     latest_invoice_id: str | None
     card: Card | None
     order_ref: str | None
     started_at: datetime
+    canceled_at: datetime | None = None
+    cancel_reason: str | None = None
+    cancel_feedback: str | None = None
+    cancel_comment: str | None = None
+
+    @property
+    def pending_update(self) -> bool:
+        """Does a change wait for its payment?"""
+        return self.pending_until is not None
 
 
 def at(timestamp: int) -> datetime:
@@ -75,6 +84,7 @@ def read(document: Document) -> Remote:
     """Read a subscription retrieved with its default payment method expanded."""
     item = document["items"]["data"][0]
     price = item["price"]
+    leaving = document.get("cancellation_details") or {}
     return Remote(
         id=document["id"],
         customer_id=str(id_of(document["customer"])),
@@ -88,9 +98,13 @@ def read(document: Document) -> Remote:
         trial_end=maybe_at(document.get("trial_end")),
         cancel_at_period_end=bool(document.get("cancel_at_period_end")),
         schedule_id=id_of(document.get("schedule")),
-        pending_update=document.get("pending_update") is not None,
+        pending_until=maybe_at((document.get("pending_update") or {}).get("expires_at")),
         latest_invoice_id=id_of(document.get("latest_invoice")),
         card=read_card(document.get("default_payment_method")),
         order_ref=(document.get("metadata") or {}).get("order"),
         started_at=at(document["start_date"]),
+        canceled_at=maybe_at(document.get("canceled_at")),
+        cancel_reason=leaving.get("reason"),
+        cancel_feedback=leaving.get("feedback"),
+        cancel_comment=leaving.get("comment"),
     )

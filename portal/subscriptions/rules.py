@@ -46,6 +46,21 @@ class ChangeState(StrEnum):
     REFUSED = "refused"
 
 
+class Ended(StrEnum):
+    """Why a change of the tier did not happen; kept with it and in the history."""
+
+    TAKEN_BACK = "taken back"
+    GIVEN_UP = "given up"
+    NOT_PAID = "not paid in time"
+    RELEASED = "released in Stripe"
+    RETIRED = "target retired"
+    REFUSED = "refused by Stripe"
+
+
+#: Endings that nobody here chose: the vendor is told of them by mail.
+UNASKED = frozenset({Ended.NOT_PAID, Ended.RELEASED, Ended.RETIRED, Ended.REFUSED})
+
+
 #: Standings in which the product is open. past_due keeps it open during grace (SUB-8).
 OPEN = frozenset({Status.TRIAL, Status.ACTIVE, Status.PAST_DUE})
 
@@ -60,6 +75,19 @@ FROM_STRIPE = {
     "incomplete": Status.PENDING_PAYMENT,
     "incomplete_expired": Status.CANCELLED,
 }
+
+
+class Feedback(StrEnum):
+    """Why somebody leaves, in Stripe's words."""
+
+    TOO_EXPENSIVE = "too_expensive"
+    MISSING_FEATURES = "missing_features"
+    SWITCHED_SERVICE = "switched_service"
+    UNUSED = "unused"
+    CUSTOMER_SERVICE = "customer_service"
+    TOO_COMPLEX = "too_complex"
+    LOW_QUALITY = "low_quality"
+    OTHER = "other"
 
 
 class Restriction(StrEnum):
@@ -192,6 +220,11 @@ def credits_for(included: int, cycle: Cycle) -> int:
 def extended_trial(trial_ends_at: datetime | None, now: datetime, days: int) -> datetime:
     """When a trial ends after ``days`` more: counted from its end, or from now when that has passed."""
     return max(trial_ends_at or now, now) + timedelta(days=days)
+
+
+def next_charge(at: datetime, cycle: Cycle, held_cycle: Cycle | None, period_end: datetime) -> datetime:
+    """When the new price is due for the first time in full after a change at ``at``: another cycle begins anew."""
+    return period_end if cycle == held_cycle else add_months(at, 12 if cycle == Cycle.YEARLY else 1)
 
 
 def preview_holds(proration_at: datetime, period_start: datetime, now: datetime) -> bool:

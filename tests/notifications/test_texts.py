@@ -30,6 +30,9 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     "email_change": ({"new_email": "new@example.com"}, ["new@example.com"], "/verify/email/"),
     "email_changed": ({"new_email": "new@example.com"}, ["new@example.com"], "/profile"),
     "password_changed": ({"at": WHEN}, ["29 January 2027"], "/profile"),
+    "second_factor_on": ({"at": WHEN}, ["29 January 2027", "recovery codes"], "/profile"),
+    "second_factor_off": ({"at": WHEN}, ["29 January 2027", "password alone"], "/profile"),
+    "recovery_code_used": ({"at": WHEN, "left": 9}, ["29 January 2027", "9 recovery codes are left"], "/profile"),
     "welcome": (
         {**VENDOR, "tier": "Professional", "ends_at": WHEN, "credits": 2000},
         ["Professional", "29 January 2027", "2,000"],
@@ -69,6 +72,12 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         ["Essential", "29 January 2027", "undone"],
         "/vendor/kilim-house/billing",
     ),
+    "change_failed": (
+        {**VENDOR, "after": "Business", "reason": "not paid in time"},
+        ["Business", "Nothing was charged", "You keep the plan that you have."],
+        "/vendor/kilim-house/plans",
+    ),
+    "change_failed_staff": ({**VENDOR, "after": "Business"}, ["Kilim House", "Business", "retired"], "/admin/vendors/"),
 }
 
 

@@ -69,6 +69,7 @@ def _why(reason: str | None) -> str:
         "same card": _("Because this card had a trial before."),
         "not paid in time": _("Because it was not paid in time."),
         "released in Stripe": _("Because it was taken back in Stripe."),
+        "target retired": _("Because that tier is not sold any more."),
     }
     return known.get(reason, _("Reason: %(reason)s", reason=reason)) if reason else ""
 

@@ -27,7 +27,10 @@ PAGES = {
     "welcome": "vendor_dashboard.index",
     "trial_extended": "vendor_dashboard.index",
     "trial_used": "vendor_plans.index",
+    "change_failed": "vendor_plans.index",
 }
+#: Mails to the operator, and the page of the vendor in question that they lead to.
+STAFF_PAGES = {"change_failed_staff": "admin_vendor_detail.index"}
 
 
 class Renderer:
@@ -66,6 +69,8 @@ class Renderer:
     def _url(self, mail: SentMail) -> str:
         if mail.kind in LINKS:
             return self._signed(mail)
+        if mail.kind in STAFF_PAGES:
+            return full_address(self._app, STAFF_PAGES[mail.kind], vendor_id=mail.vendor_id)
         code = mail.params.get("vendor_code")
         if code is None:
             return full_address(self._app, "profile.index")

@@ -173,6 +173,38 @@ def test_a_pending_update_that_nobody_pays_is_forgotten_and_its_invoice_voided(s
     assert after.latest_invoice.status == "void"
 
 
+@pytest.mark.parametrize(("hours", "lapses_in"), [(30, 23), (20, 20)])
+def test_a_pending_update_lapses_at_the_earliest_of_23_hours_and_the_period(
+    sandbox: Box, hours: int, lapses_in: int
+) -> None:
+    subscription = sandbox.subscribe()
+    item = subscription["items"].data[0]
+    sandbox.give_card(subscription.customer, "pm_card_chargeCustomerFail")
+    sandbox.travel_to(item.current_period_end - hours * 3_600)
+    changed = sandbox.v1.subscriptions.update(
+        subscription.id,
+        {
+            "items": [{"id": item.id, "price": sandbox.price(19900), "quantity": 1}],
+            "proration_behavior": "always_invoice",
+            "payment_behavior": "pending_if_incomplete",
+        },
+    )
+    lapses = changed.pending_update.expires_at
+    assert round((lapses - sandbox.now()) / 3_600) == lapses_in
+    before = len(sandbox.event_types())
+    sandbox.travel_to(lapses)
+    now = sandbox.v1.subscriptions.retrieve(subscription.id)
+    assert now.pending_update is None and now["items"].data[0].price.unit_amount == 4900
+    assert sandbox.v1.invoices.retrieve(changed.latest_invoice).status == "void"
+    told = sandbox.event_types(before)
+    assert told.count("customer.subscription.pending_update_expired") == 1
+    renewed = "invoice.created" in told
+    assert renewed == (hours == lapses_in)
+    if renewed:  # the renewal is at the old price, and the update was gone before it
+        assert told.index("customer.subscription.pending_update_expired") < told.index("invoice.created")
+        assert sandbox.invoices(subscription.id)[-1].total == 4900
+
+
 def test_voiding_the_invoice_of_a_pending_update_drops_the_update(sandbox: Box) -> None:
     subscription = sandbox.subscribe(4900)
     sandbox.give_card(subscription.customer, "pm_card_chargeCustomerFail")

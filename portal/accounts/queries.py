@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, case, func, select
 
-from portal.identity.models import Membership, StaffRole, User, UserSession, Vendor
+from portal.identity.models import Membership, SecondFactor, StaffRole, User, UserSession, Vendor
 from portal.identity.rules import Role, StaffKind
 from portal.kit import clock, tenancy
 from portal.kit.db import db
@@ -43,6 +43,7 @@ class Visitor:
     theme: str
     verified: bool
     staff: StaffKind | None
+    second_factor: bool
     vendor: VendorAtDoor | None
 
 
@@ -79,6 +80,7 @@ def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) 
         theme=row.theme,
         verified=row.email_verified_at is not None,
         staff=StaffKind(row.staff) if row.staff else None,
+        second_factor=row.confirmed_at is not None,
         vendor=vendor,
     )
 
@@ -97,6 +99,7 @@ def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) 
             User.theme,
             User.email_verified_at,
             StaffRole.role.label("staff"),
+            SecondFactor.confirmed_at,
             Vendor.id.label("vendor_id"),
             Vendor.code,
             Vendor.name.label("vendor_name"),
@@ -111,6 +114,7 @@ def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) 
         )
         .join(User, User.id == UserSession.user_id)
         .outerjoin(StaffRole, StaffRole.user_id == User.id)
+        .outerjoin(SecondFactor, SecondFactor.user_id == User.id)
         .outerjoin(Membership.__table__.join(Vendor.__table__, Vendor.id == Membership.vendor_id), of_user & wanted)
         .outerjoin(
             VendorSubscription, (VendorSubscription.vendor_id == Vendor.id) & VendorSubscription.ended_at.is_(None)

@@ -8,6 +8,7 @@ from flask import Flask
 COMMANDS: tuple[str, ...] = (
     "processes",
     "staff",
+    "keys",
     "catalog",
     "credits",
     "settings",

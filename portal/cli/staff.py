@@ -5,7 +5,7 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from portal.gateways import mail
-from portal.identity import addresses, links, mails
+from portal.identity import addresses, links, mails, second_factor
 from portal.identity import queries as identity_queries
 from portal.identity import service as identity
 from portal.identity.links import Purpose
@@ -46,6 +46,21 @@ def add(email: str, role: str, name: str) -> None:
     click.echo(f"{user.email} is {role} now.")
     if user.password_hash is None:
         click.echo("A link to choose a password is on its way." if mail.transport() else _link(user))
+
+
+@group.command("reset-second-factor")
+@click.argument("email")
+def reset_second_factor(email: str) -> None:
+    """Switch two-step sign-in off for EMAIL, who has lost phone and recovery codes, and sign them out everywhere.
+
+    They are told by mail; where staff need two-step sign-in, they set it up anew when they sign in next.
+    """
+    user = identity_queries.user_by_key(email_key(email))
+    if user is None:
+        raise click.ClickException(f"Nobody has the address {email}.")
+    with unit_of_work():
+        done = second_factor.reset(user.id, actor=SYSTEM, now=clock.business())
+    click.echo(f"Two-step sign-in of {user.email} is off." if done else f"{user.email} had no two-step sign-in.")
 
 
 def _found_or_made(address: str, name: str) -> User:

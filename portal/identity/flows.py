@@ -1,6 +1,7 @@
 """Proving who one is: counting the guess, checking it without a transaction open, and signing in."""
 
-from portal.identity import guesses, passwords, queries, service
+from portal.identity import guesses, links, passwords, queries, second_factor, service
+from portal.identity.links import Purpose
 from portal.identity.models import User
 from portal.identity.rules import email_key
 from portal.kit.errors import Forbidden, Unauthenticated
@@ -30,8 +31,22 @@ def prove(email: str, password: str) -> User:
     return user
 
 
+class CodeNeeded(Unauthenticated):
+    """The password is right and a code is asked for too; ``challenge`` says so to the next step, for ten minutes."""
+
+    code, message = "second_factor_required", N_("Enter the code that your app shows.")
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__()
+        self.challenge = challenge
+
+
 def sign_in(email: str, password: str) -> str:
-    """Prove who one is and open a session; gives its token. Raises what ``prove`` raises."""
+    """Prove who one is and open a session; gives its token. Raises what ``prove`` raises, and CodeNeeded for somebody
+    with a second factor: second_factor_flows.enter goes on from there.
+    """
     user = prove(email, password)
+    if second_factor.is_on(user.id):
+        raise CodeNeeded(links.make(Purpose.SECOND_FACTOR, user))
     with unit_of_work():
         return service.open_session(user.id)

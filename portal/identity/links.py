@@ -22,6 +22,8 @@ class Purpose(StrEnum):
     RESET = "reset"
     FIRST_PASSWORD = "first_password"  # noqa: S105 - a purpose, not a password
     CHANGE_EMAIL = "change_email"
+    #: No link at all: what a browser keeps between the right password and the code.
+    SECOND_FACTOR = "second_factor"
 
 
 LIFETIMES = {
@@ -29,6 +31,7 @@ LIFETIMES = {
     Purpose.RESET: timedelta(hours=1),
     Purpose.FIRST_PASSWORD: timedelta(days=7),
     Purpose.CHANGE_EMAIL: timedelta(days=1),
+    Purpose.SECOND_FACTOR: timedelta(minutes=10),
 }
 
 
@@ -94,5 +97,6 @@ def _state(purpose: Purpose, user: User) -> str:
         Purpose.RESET: f"{user.email_key}|{user.password_hash}",
         Purpose.FIRST_PASSWORD: f"{user.email_key}|{user.password_hash}",
         Purpose.CHANGE_EMAIL: f"{user.email_key}|{user.password_hash}",
+        Purpose.SECOND_FACTOR: f"{user.email_key}|{user.password_hash}",
     }[purpose]
     return hashlib.sha256(bound.encode()).hexdigest()[:24]

@@ -87,6 +87,31 @@ def password_changed(user: User, *, now: datetime) -> None:
     )
 
 
+def second_factor(user: User, kind: str, *, now: datetime) -> None:
+    """Tell the person that their second factor was switched on or off (``kind``), in case somebody else did it."""
+    notifications.send(
+        kind,
+        Recipient(user.email, user.name, user.locale),
+        dedupe_key=f"{kind}:{user.id}:{now.isoformat()}",
+        vendor_id=None,
+        now=now,
+        at=now.isoformat(),
+    )
+
+
+def recovery_code_used(user: User, left: int, *, now: datetime) -> None:
+    """Tell the person that somebody signed in with a recovery code, and how many are left."""
+    notifications.send(
+        "recovery_code_used",
+        Recipient(user.email, user.name, user.locale),
+        dedupe_key=f"recovery_code_used:{user.id}:{left}:{now.isoformat()}",
+        vendor_id=None,
+        now=now,
+        at=now.isoformat(),
+        left=left,
+    )
+
+
 def _send(kind: str, user: User, dedupe_key: str, now: datetime) -> None:
     to = Recipient(user.email, user.name, user.locale)
     notifications.send(kind, to, dedupe_key=dedupe_key, vendor_id=None, now=now, user_id=user.id)

@@ -54,6 +54,7 @@ class OperatorSettings:
     trial_reminders: bool = True
     card_up_front: bool = False
     email_verification: Verification = Verification.REQUIRED
+    staff_second_factor: bool = False
     grace_days: int = 7
     pay_by_stripe: Offer = Offer.LIVE
     pay_by_transfer: Offer = Offer.HIDDEN
@@ -221,6 +222,7 @@ SPECS: Mapping[str, Spec] = {
     "trial_reminders": Spec(N_("Remind vendors before a trial ends"), _switch),
     "card_up_front": Spec(N_("Ask for a card before the trial"), _switch),
     "email_verification": Spec(N_("Confirmation of email addresses"), partial(_choice, options=Verification)),
+    "staff_second_factor": Spec(N_("Staff need two-step sign-in"), _switch),
     "grace_days": Spec(N_("Days of grace after a failed payment"), partial(_number, least=0, most=60)),
     "pay_by_stripe": Spec(N_("Card payments by Stripe"), partial(_choice, options=Offer)),
     "pay_by_transfer": Spec(N_("Bank transfer"), partial(_choice, options=Offer)),

@@ -6,11 +6,12 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from wtforms import EmailField, PasswordField, SelectChoice, SelectField, StringField
 
-from portal.identity import flows, mails, passwords
+from portal.identity import flows, mails, passwords, second_factor
 from portal.identity import queries as identity_queries
 from portal.identity import service as identity
 from portal.identity.models import User
 from portal.identity.rules import email_key
+from portal.identity.second_factor_rules import FEW_LEFT
 from portal.kit import clock
 from portal.kit.errors import PortalError, TooMany, Unauthenticated
 from portal.kit.unit_of_work import end_reading, unit_of_work
@@ -182,6 +183,8 @@ def _page(error: PortalError | None = None, **entered: Form) -> Response:
         user=user,
         sessions=identity_queries.open_sessions(user.id),
         password_rules=checks.password_rules(),
+        two_step=second_factor.state(user.id),
+        few_left=FEW_LEFT,
     )
     response = make_response(page, status)
     if isinstance(error, TooMany):

@@ -9,7 +9,7 @@ from flask_login import LoginManager, UserMixin, current_user, login_user, logou
 
 from portal.accounts import queries as accounts
 from portal.accounts.queries import VendorAtDoor, Visitor
-from portal.identity.rules import StaffKind, at_least
+from portal.identity.rules import at_least
 from portal.kit import actor as actors
 from portal.kit import tenancy
 from portal.kit.actor import Actor
@@ -117,17 +117,19 @@ def guard() -> None:
         return
     who = person()
     if declared.side == Side.STAFF:
-        _check_staff(who.staff, declared)
+        _check_staff(who, declared)
         _enter(tenancy.unscoped("staff look across vendors"))
     elif declared.side == Side.VENDOR:
         _check_vendor(who, declared)
         _enter(tenancy.scoped(vendor().id))
 
 
-def _check_staff(kind: StaffKind | None, declared: Audience) -> None:
-    if kind is None:
+def _check_staff(who: Visitor, declared: Audience) -> None:
+    if who.staff is None:
         raise NotFound
-    if kind not in declared.staff:
+    if not who.second_factor and settings.current().staff_second_factor:
+        raise LeadElsewhere(url_for("security.start"), "staff_second_factor")
+    if who.staff not in declared.staff:
         raise Forbidden
 
 

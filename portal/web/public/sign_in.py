@@ -6,11 +6,12 @@ from wtforms import EmailField, PasswordField
 
 from portal.identity import flows
 from portal.identity import service as identity
+from portal.identity.flows import CodeNeeded
 from portal.kit.errors import Forbidden, PortalError, TooMany, Unauthenticated
 from portal.kit.unit_of_work import unit_of_work
 from portal.web.kit import audience, limits, responder, signed_in
 from portal.web.kit.forms import Form
-from portal.web.public import checks, start
+from portal.web.public import checks, second_factor, start
 
 blueprint = Blueprint("public_sign_in", __name__)
 TEMPLATE = "public/sign_in/page.html"
@@ -40,6 +41,8 @@ def form() -> Response:
         return _page(entered, target, 422 if entered.is_submitted() else 200)
     try:
         signed_in.enter(flows.sign_in(entered.email.data, entered.password.data))
+    except CodeNeeded as needed:
+        return second_factor.ask(needed.challenge, target)
     except (Unauthenticated, TooMany, Forbidden) as error:
         entered.refuse(error)
         return _page(entered, target, error.status, error)

@@ -20,6 +20,12 @@ def seller() -> dict[str, Any]:
         "email": operator.support_email,
         "footer": operator.legal_footer,
         "note": operator.invoice_note,
+        "bank": {
+            "holder": operator.bank_holder,
+            "iban": operator.bank_iban,
+            "bic": operator.bank_bic,
+            "name": operator.bank_name,
+        },
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from portal.billing.models import Invoice
 from portal.billing.rules import InvoiceStatus
@@ -53,6 +53,21 @@ def latest(vendor_id: int, limit: int = 3) -> Sequence[InvoiceRow]:
 def unpaid(vendor_id: int) -> InvoiceRow | None:
     """The newest invoice that still wants to be paid, if any."""
     return next((row for row in latest(vendor_id, 12) if row.status == InvoiceStatus.OPEN), None)
+
+
+def behind_since(vendor_id: int, stripe_subscription_id: str) -> datetime | None:
+    """When the oldest renewal that is unpaid now was issued: Stripe first tries to collect it in that moment.
+
+    What was left open before a later renewal was paid is not what makes a vendor fall behind now.
+    """
+    mine = (Invoice.vendor_id == vendor_id, Invoice.stripe_subscription_id == stripe_subscription_id)
+    renewals = (*mine, Invoice.reason == "subscription_cycle")
+    paid = select(func.max(Invoice.issued_at)).where(*renewals, Invoice.status == InvoiceStatus.PAID).scalar_subquery()
+    return db.session.scalar(
+        select(func.min(Invoice.issued_at)).where(
+            *renewals, Invoice.status == InvoiceStatus.OPEN, or_(paid.is_(None), Invoice.issued_at > paid)
+        )
+    )
 
 
 def settled_ids(stripe_customer_id: str) -> set[tuple[str, str]]:

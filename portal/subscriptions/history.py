@@ -9,7 +9,9 @@ from portal.identity.models import Vendor
 from portal.kit.actor import Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, NotFound
+from portal.kit.text import N_
 from portal.subscriptions.models import SubscriptionEvent, VendorSubscription
+from portal.subscriptions.states import Event, allowed
 
 
 def lock(vendor_id: int) -> VendorSubscription:
@@ -38,6 +40,15 @@ def expect_version(subscription: VendorSubscription, version: int) -> None:
     """Conflict when somebody changed the subscription since ``version`` was shown."""
     if subscription.version != version:
         raise Conflict
+
+
+def refuse_unless(subscription: VendorSubscription, event: Event, actor: Actor) -> None:
+    """Conflict (``not_in_this_state``) when the table of states does not let this actor do this now."""
+    if not allowed(subscription.status, event, actor.kind):
+        raise Conflict(
+            N_("This cannot be done as the subscription stands now. Look at it again, then decide."),
+            code="not_in_this_state",
+        )
 
 
 def note(

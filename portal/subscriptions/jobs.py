@@ -5,7 +5,17 @@ from datetime import timedelta
 from portal.gateways.stripe import CardRefused, StripeMismatch
 from portal.kit import clock, outbox
 from portal.kit.tasks import periodic, task
-from portal.subscriptions import change_flows, dunning, ending_flows, endings, flows, queries, service
+from portal.subscriptions import (
+    change_flows,
+    dunning,
+    ending_flows,
+    endings,
+    flows,
+    queries,
+    service,
+    transfer_changes,
+    transfer_renewals,
+)
 
 
 @periodic("subscriptions.tend_trials", every=timedelta(hours=1))
@@ -109,3 +119,50 @@ def carry_on_resume(vendor: int, cause: str, by: str) -> None:
         ending_flows.carry_on_resume(vendor, cause, by=by)
     except StripeMismatch:
         return
+
+
+@periodic("subscriptions.tend_transfers", every=timedelta(hours=1))
+@task("subscriptions.tend_transfers")
+def tend_transfers() -> None:
+    """Write one job per subscription paid by transfer, transfer or change that wants something (SUB-10)."""
+    now = clock.business()
+    for due in list(transfer_renewals.due_renewals(now)):
+        outbox.enqueue(
+            "subscriptions.tend_renewal",
+            dedupe_key=f"tend-renewal:{due.cause}",
+            vendor_id=due.vendor_id,
+            vendor=due.vendor_id,
+        )
+    for due in list(transfer_renewals.due_reminders(now)):
+        outbox.enqueue(
+            "subscriptions.remind_transfer",
+            dedupe_key=f"remind-transfer:{due.cause}",
+            vendor_id=due.vendor_id,
+            transfer_id=due.id,
+        )
+    for due in list(transfer_changes.due_changes(now)):
+        outbox.enqueue(
+            "subscriptions.lapse_change",
+            dedupe_key=f"lapse-change:{due.cause}",
+            vendor_id=due.vendor_id,
+            vendor=due.vendor_id,
+            change_id=due.id,
+        )
+
+
+@task("subscriptions.tend_renewal")
+def tend_renewal(vendor: int) -> None:
+    """Invoice, begin or miss the next period of one subscription."""
+    transfer_renewals.tend(vendor, now=clock.business())
+
+
+@task("subscriptions.remind_transfer")
+def remind_transfer(transfer_id: int) -> None:
+    """Remind of one transfer."""
+    transfer_renewals.remind(transfer_id, now=clock.business())
+
+
+@task("subscriptions.lapse_change")
+def lapse_change(vendor: int, change_id: int) -> None:
+    """A change was not paid in time."""
+    transfer_changes.lapse(change_id, vendor, now=clock.business())

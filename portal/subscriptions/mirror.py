@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from portal.billing import queries as billing_queries
 from portal.billing import service as billing
 from portal.billing.models import Invoice, InvoiceLine
 from portal.billing.rules import InvoiceStatus
@@ -11,15 +12,14 @@ from portal.catalog import queries as catalog
 from portal.catalog.rules import Price, Tier
 from portal.credits import service as credits
 from portal.credits.rules import EntryKind, LotKind, lot_expiry
-from portal.entitlements import service as entitlements
 from portal.kit.actor import STRIPE, SYSTEM, Actor
 from portal.kit.errors import Conflict
 from portal.kit.text import N_
-from portal.subscriptions import changes, mails
+from portal.subscriptions import changes, dunning, endings, mails
 from portal.subscriptions.history import note
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.remote import Remote
-from portal.subscriptions.rules import FROM_STRIPE, Provider, Status, credits_for, is_open, prorated_credits
+from portal.subscriptions.rules import Provider, Status, credits_for, effective_status, prorated_credits
 
 
 def priced_tier(stripe_price_id: str) -> tuple[Price, Tier]:
@@ -35,13 +35,11 @@ def mirror(subscription: VendorSubscription, remote: Remote, *, actor: Actor = S
     """Make our subscription equal to Stripe's; True when anything differed. The caller holds the lock.
 
     The tier is granted on Stripe's word alone: the price of the item, which a change that waits for its payment has
-    not touched yet.
+    not touched yet. The state comes with what belongs to it: rights, mails, the end of credits.
     """
     price, tier = priced_tier(remote.stripe_price_id)
-    status = FROM_STRIPE[remote.status]
     wanted = {
         "provider": Provider.STRIPE,
-        "status": status,
         "tier_code": tier.code,
         "tier_id": tier.id,
         "price_id": price.id,
@@ -58,30 +56,76 @@ def mirror(subscription: VendorSubscription, remote: Remote, *, actor: Actor = S
     differing = {name for name, value in wanted.items() if before[name] != value}
     for name in differing:
         setattr(subscription, name, wanted[name])
-    if is_open(status):
-        entitlements.replace_tier_grants(subscription.vendor_id, tier, now=now)
-    else:
-        entitlements.end_tier_grants(subscription.vendor_id, now=now)
+    moved = _stand(subscription, remote, actor, now)
+    if not moved:
+        dunning.grant(subscription, now, tier)
     _tell_history(subscription, differing, before, actor, now)
+    _follow_ending(subscription, remote, differing, actor, now)
     changes.settle(subscription, remote, now)
-    return bool(differing)
+    return moved or bool(differing)
+
+
+def _stand(subscription: VendorSubscription, remote: Remote, actor: Actor, now: datetime) -> bool:
+    """Take over Stripe's state by the verb that it stands for; True when ours was another."""
+    ours, status = subscription.status, effective_status(remote.status, subscription.status)
+    if status == Status.PAST_DUE:
+        dunning.fall_behind(subscription, since=_behind_since(subscription, now), now=now, actor=actor)
+    elif status == Status.SUSPENDED:
+        if remote.status == "unpaid" and subscription.past_due_since is None:
+            subscription.past_due_since = _behind_since(subscription, now)
+        dunning.suspend(subscription, now=now, actor=actor)
+    elif status == Status.CANCELLED:
+        _end(subscription, remote, actor, now)
+    elif status == Status.ACTIVE and ours in dunning.BEHIND:
+        dunning.recover(subscription, now=now, actor=actor)
+    elif status != ours:
+        subscription.status = status
+        dunning.grant(subscription, now)
+        note(subscription, "status_changed", actor=actor, now=now, before=str(ours), after=str(status))
+    return subscription.status != ours
+
+
+def _behind_since(subscription: VendorSubscription, now: datetime) -> datetime:
+    """Stripe's date, so that the grace does not depend on when we hear of it."""
+    stripe_id = str(subscription.stripe_subscription_id)
+    return billing_queries.behind_since(subscription.vendor_id, stripe_id) or now
+
+
+def _end(subscription: VendorSubscription, remote: Remote, actor: Actor, now: datetime) -> None:
+    """The end; whoever of ours asked for it at once writes the mail, or not (``endings.confirmed``)."""
+    announced = remote.cancel_at_period_end and now >= remote.period_end
+    asked_here = subscription.cancelled_at is not None and not announced
+    unpaid = remote.cancel_reason == "payment_failed"
+    why = "payment failed" if unpaid else None
+    subscription.cancelled_at = subscription.cancelled_at or remote.canceled_at
+    if endings.end(subscription, actor=actor, now=now, source=f"subscription:{remote.id}", why=why) and not asked_here:
+        mails.cancelled(subscription, "", "unpaid" if unpaid else "asked", now)
+
+
+def _follow_ending(
+    subscription: VendorSubscription, remote: Remote, differing: set[str], actor: Actor, now: datetime
+) -> None:
+    """Somebody cancelled, or took it back, in Stripe itself; what was asked for here is told by who asked."""
+    if "stripe_subscription_id" in differing:
+        endings.forget(subscription)
+    elif "cancel_at_period_end" not in differing or subscription.status == Status.CANCELLED:
+        return
+    elif remote.cancel_at_period_end and subscription.cancelled_at is None:
+        subscription.cancelled_at = remote.canceled_at or now
+        subscription.cancel_feedback, subscription.cancel_comment = remote.cancel_feedback, remote.cancel_comment
+        note(subscription, "cancellation_changed", actor=actor, now=now, at_period_end=True)
+        mails.cancel_scheduled(subscription, "", now)
+    elif not remote.cancel_at_period_end and subscription.cancelled_at is not None:
+        cause = f"stripe:{subscription.cancelled_at.isoformat()}"
+        endings.forget(subscription)
+        note(subscription, "cancellation_changed", actor=actor, now=now, at_period_end=False)
+        mails.resumed(subscription, "", cause, now)
 
 
 def _tell_history(
     subscription: VendorSubscription, differing: set[str], before: dict[str, object], actor: Actor, now: datetime
 ) -> None:
     """One line per kind of change; a moved period alone counts as a renewal."""
-    if "status" in differing and subscription.status == Status.CANCELLED:
-        _end_credits(subscription, actor, now)
-    if "status" in differing:
-        note(
-            subscription,
-            "status_changed",
-            actor=actor,
-            now=now,
-            before=str(before["status"]),
-            after=str(subscription.status),
-        )
     if "tier_code" in differing or "price_id" in differing:
         note(
             subscription,
@@ -94,21 +138,15 @@ def _tell_history(
     if "period_start" in differing and "stripe_subscription_id" not in differing:
         note(subscription, "period_started", actor=actor, now=now, start=subscription.period_start.isoformat(),
              end=subscription.period_end.isoformat())  # fmt: skip
-    if "cancel_at_period_end" in differing:
-        note(
-            subscription, "cancellation_changed", actor=actor, now=now, at_period_end=subscription.cancel_at_period_end
-        )
-    if differing & {"payment_method", "stripe_schedule_id", "trial_ends_at", "period_end"}:
+    if differing & {"payment_method", "stripe_schedule_id", "trial_ends_at", "period_end", "cancel_at_period_end"}:
         subscription.version += 1
 
 
 def keep_invoice(subscription: VendorSubscription, remote: StripeInvoice, *, now: datetime) -> Invoice:
-    """Mirror an invoice, grant what it pays for, and send its mails. The caller holds the lock."""
+    """Mirror an invoice, grant what it pays for, and send its receipt. The caller holds the lock."""
     invoice = billing.mirror(subscription.vendor_id, remote)
     if invoice.status == InvoiceStatus.PAID:
         apply_paid_period(subscription, invoice, now=now)
-    elif invoice.status == InvoiceStatus.OPEN and remote.attempted and invoice.reason == "subscription_cycle":
-        mails.payment_failed(invoice, now)
     return invoice
 
 
@@ -116,7 +154,8 @@ def apply_paid_period(subscription: VendorSubscription, invoice: Invoice, *, now
     """Grant what a paid invoice pays for: a period's credits, or an upgrade's share of them; exactly once (SUB-9).
 
     False when it was applied before. A line at the full price of its tier pays for a period; the empty line of a
-    trial does not. The caller holds the locks of vendor, subscription and invoice.
+    trial does not. What is paid after the end brings no credits any more (SUB-7): whoever lets a vendor come again
+    sets the state first. The caller holds the locks of vendor, subscription and invoice.
     """
     if invoice.status != InvoiceStatus.PAID or invoice.applied_at is not None:
         return False
@@ -162,7 +201,7 @@ def _price_of(line: InvoiceLine) -> Price | None:
 
 def _renew(subscription: VendorSubscription, line: PaidLine, invoice: Invoice, now: datetime) -> None:
     tier = catalog.tier_by_id(line.price.tier_id)
-    if tier is None:
+    if tier is None or subscription.status == Status.CANCELLED:
         return
     credits.renew(
         subscription.vendor_id,
@@ -186,7 +225,7 @@ def _payer(invoice: Invoice) -> Actor:
 
 def _grant_upgrade(subscription: VendorSubscription, invoice: Invoice, now: datetime) -> None:
     """Within a period an upgrade brings its share of the larger tier's credits, as its price was prorated."""
-    prorated = [line for line in _lines(invoice) if line.proration]
+    prorated = [line for line in _lines(invoice) if line.proration and subscription.status != Status.CANCELLED]
     left = next((line for line in prorated if line.amount_minor < 0), None)
     joined = next((line for line in prorated if line.amount_minor > 0), None)
     if left is None or joined is None:
@@ -213,9 +252,3 @@ def _grant_upgrade(subscription: VendorSubscription, invoice: Invoice, now: date
             actor=_payer(invoice),
             now=now,
         )
-
-
-def _end_credits(subscription: VendorSubscription, actor: Actor, now: datetime) -> None:
-    """Included credits last as long as the subscription; bought ones stay (SUB-7)."""
-    source = f"subscription:{subscription.stripe_subscription_id}"
-    credits.end_grants(subscription.vendor_id, source=source, actor=actor, now=now)

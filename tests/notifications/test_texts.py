@@ -62,6 +62,32 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         ["INV-7", "€48.39", "try again on 29 January 2027"],
         "/vendor/kilim-house/billing",
     ),
+    "payment_reminder": (
+        {**VENDOR, "number": "INV-7", "amount": EUR, "day": 3, "closes_at": WHEN, "provider": "stripe"},
+        ["INV-7", "€48.39", "29 January 2027", "Nothing new can be created"],
+        "/vendor/kilim-house/billing",
+    ),
+    "suspended": (
+        {**VENDOR, "number": "INV-7", "amount": EUR},
+        ["INV-7", "€48.39", "Nothing is deleted"],
+        "/vendor/kilim-house/billing",
+    ),
+    "reactivated": ({**VENDOR, "tier": "Professional"}, ["Professional", "open again"], "/dashboard"),
+    "cancel_scheduled": (
+        {**VENDOR, "tier": "Professional", "by": "Alice Owner", "ends_at": WHEN},
+        ["Professional", "Alice Owner", "29 January 2027", "taken back"],
+        "/vendor/kilim-house/billing",
+    ),
+    "cancelled": (
+        {**VENDOR, "tier": "Professional", "by": "Sam Staff", "cause": "asked", "ended_at": WHEN},
+        ["Professional", "Sam Staff", "29 January 2027", "Nothing is deleted"],
+        "/vendor/kilim-house/plans",
+    ),
+    "resumed": (
+        {**VENDOR, "tier": "Professional", "by": "Alice Owner", "continues_at": WHEN},
+        ["Professional", "Alice Owner", "29 January 2027"],
+        "/vendor/kilim-house/billing",
+    ),
     "tier_changed": (
         {**VENDOR, "before": "Professional", "after": "Business", "by": "Sam Staff", "due": EUR},
         ["Professional", "Business", "Sam Staff", "€48.39"],

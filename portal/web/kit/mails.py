@@ -27,6 +27,8 @@ PAGES = {
     "welcome": "vendor_dashboard.index",
     "trial_extended": "vendor_dashboard.index",
     "trial_used": "vendor_plans.index",
+    "reactivated": "vendor_dashboard.index",
+    "cancelled": "vendor_plans.index",
     "change_failed": "vendor_plans.index",
 }
 #: Mails to the operator, and the page of the vendor in question that they lead to.

@@ -23,6 +23,7 @@ ROOMS_WITH_JOBS = ("notifications", "identity", "credits", "subscriptions", "acc
 #: Named events, and the tasks that each wakes. Rooms that emit do not know who listens.
 EVENTS: dict[str, tuple[str, ...]] = {
     "user.email_changed": ("accounts.tell_stripe_address",),
+    "vendor.legal_data_changed": ("accounts.tell_stripe_legal_data",),
     "subscription.tier_changed": (),
     "subscription.ended": (),
 }

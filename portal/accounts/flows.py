@@ -1,11 +1,18 @@
 """The vendor's Stripe customer: made once, before the first Checkout at the latest."""
 
+from datetime import timedelta
+from typing import Any
+
 from portal.accounts import service
 from portal.gateways import stripe
 from portal.identity import queries as identity
-from portal.kit import tenancy
-from portal.kit.errors import NotFound
+from portal.identity.models import Vendor
+from portal.kit import clock, tenancy
+from portal.kit.errors import NotFound, Unavailable
 from portal.kit.unit_of_work import end_reading, unit_of_work
+
+#: Stripe keeps an idempotency key, and what it answered first, for at least a day; looked back for a little longer.
+KEYS_LIVE = timedelta(days=2)
 
 
 def ensure_customer(vendor_id: int) -> str:
@@ -23,19 +30,50 @@ def ensure_customer(vendor_id: int) -> str:
     with tenancy.scoped(vendor_id):
         owner = identity.owner(vendor_id)
     end_reading()
-    params = {"metadata": {"vendor_id": str(vendor_id)}}
-    customer = stripe.current().customer_create(params, f"customer-{vendor_id}")
-    stripe.current().customer_update(customer["id"], {"name": vendor.name, "email": owner.email})
+    customer_id = _made(vendor_id)
+    stripe.current().customer_update(customer_id, _known(vendor, owner.email))
     with unit_of_work():
-        return service.keep_customer(vendor_id, customer["id"])
+        return service.keep_customer(vendor_id, customer_id)
+
+
+def _made(vendor_id: int) -> str:
+    """Make the customer. Stripe repeats a 500 for its key, so after one the customer is looked for before giving up."""
+    gateway = stripe.current()
+    try:
+        params = {"metadata": {"vendor_id": str(vendor_id)}}
+        return str(gateway.customer_create(params, f"customer-{vendor_id}")["id"])
+    except Unavailable:
+        since = clock.business() - KEYS_LIVE
+        for customer in gateway.customers_since(int(since.timestamp())):
+            if (customer.get("metadata") or {}).get("vendor_id") == str(vendor_id):
+                return str(customer["id"])
+        raise
 
 
 def tell_address(user_id: int) -> None:
     """Give Stripe the present name and address of every vendor that this person owns; can be repeated."""
     for vendor_id in identity.owned_by(user_id):
-        vendor = identity.vendor(vendor_id)
-        with tenancy.scoped(vendor_id):
-            owner = identity.owner(vendor_id)
-        end_reading()
-        if vendor and vendor.stripe_customer_id and stripe.is_configured():
-            stripe.current().customer_update(vendor.stripe_customer_id, {"email": owner.email, "name": vendor.name})
+        tell_legal_data(vendor_id)
+
+
+def tell_legal_data(vendor_id: int) -> None:
+    """Give Stripe what its invoices must say about a vendor, and where they go; can be repeated.
+
+    The VAT number goes along as metadata: Stripe's own tax ids are a list that we would have to keep in step.
+    """
+    vendor = identity.vendor(vendor_id)
+    with tenancy.scoped(vendor_id):
+        owner = identity.owner(vendor_id)
+    end_reading()
+    if vendor and vendor.stripe_customer_id and stripe.is_configured():
+        stripe.current().customer_update(vendor.stripe_customer_id, _known(vendor, owner.email))
+
+
+def _known(vendor: Vendor, email: str) -> dict[str, Any]:
+    address = vendor.address or {}
+    known: dict[str, Any] = {"name": vendor.legal_name or vendor.name, "email": address.get("email") or email}
+    if address.get("country"):
+        names = {"line1": "street", "postal_code": "postcode", "city": "city", "country": "country"}
+        known["address"] = {theirs: address[ours] for theirs, ours in names.items() if address.get(ours)}
+        known["metadata"] = {"vendor_id": str(vendor.id), "vat_id": vendor.vat_id or ""}
+    return known

@@ -10,6 +10,12 @@ def make_stripe_customer(for_vendor: int) -> None:
     flows.ensure_customer(for_vendor)
 
 
+@tasks.task("accounts.tell_stripe_legal_data", kind="flow")
+def tell_stripe_legal_data(for_vendor: int) -> None:
+    """A vendor's legal name, address or VAT number changed: Stripe's invoices must say so too."""
+    flows.tell_legal_data(for_vendor)
+
+
 @tasks.task("accounts.tell_stripe_address", kind="flow")
 def tell_stripe_address(user_id: int) -> None:
     """An owner has another address: invoices and receipts of Stripe's must go there too."""

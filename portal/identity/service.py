@@ -130,6 +130,24 @@ def change_email(opened: Opened, *, keep: int | None, now: datetime) -> User:
     return user
 
 
+def keep_legal_data(
+    vendor_id: int, *, legal_name: str, vat_id: str, address: dict[str, str], actor: Actor, now: datetime
+) -> bool:
+    """What a vendor's papers say about it; False when it says that already. Locks the vendor; NotFound for none."""
+    wanted = select(Vendor).where(Vendor.id == vendor_id).with_for_update()
+    vendor = db.session.scalar(wanted.execution_options(populate_existing=True))
+    if vendor is None:
+        raise NotFound
+    before = {"legal_name": vendor.legal_name or "", "vat_id": vendor.vat_id or "", **(vendor.address or {})}
+    after = {"legal_name": legal_name, "vat_id": vat_id, **address}
+    if before == after:
+        return False
+    vendor.legal_name, vendor.vat_id, vendor.address = legal_name, vat_id or None, dict(address)
+    changed = sorted(name for name in after if after[name] != before.get(name, ""))
+    audit.record(actor, "vendor.legal_data_changed", vendor_id=vendor_id, data={"fields": changed}, now=now)
+    return True
+
+
 def rename(user_id: int, name: str) -> None:
     """How the person is called."""
     locked(user_id).name = name

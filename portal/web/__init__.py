@@ -21,6 +21,7 @@ DOORS: tuple[str, ...] = (
     "vendor.plans",
     "vendor.billing",
     "vendor.checkout",
+    "vendor.billing_details",
     "admin.home",
     "admin.vendors",
     "admin.vendor_detail",

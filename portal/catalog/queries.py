@@ -8,8 +8,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, String, cast, literal, null, or_, select, union_all
 from sqlalchemy.engine import Row
 
-from portal.catalog.models import AddonProduct, SubscriptionTier, TierAddon, TierFeature, TierLimit, TierPrice
-from portal.catalog.rules import CreditPolicy, Cycle, IncludedAddon, Price, Tier
+from portal.catalog.models import (
+    AddonPrice,
+    AddonProduct,
+    SubscriptionTier,
+    TierAddon,
+    TierFeature,
+    TierLimit,
+    TierPrice,
+)
+from portal.catalog.rules import AddonPriceTag, CreditPolicy, Cycle, IncludedAddon, Price, Tier
 from portal.kit.db import BigId, db
 from portal.kit.money import Money
 
@@ -89,6 +97,28 @@ def offer(tier_code: str, cycle: Cycle, currency: str | None = None, vendor_id: 
         .order_by(TierPrice.vendor_id.is_(None), TierPrice.id)
     )
     return _first(statement if currency is None else statement.where(TierPrice.currency == currency))
+
+
+def successor(price_id: int, vendor_id: int) -> Price | None:
+    """The price at which this vendor is offered now what ``price_id`` stood for; None for a price it never saw."""
+    row = db.session.execute(
+        select(SubscriptionTier.code, TierPrice.cycle, TierPrice.currency)
+        .join(TierPrice, TierPrice.tier_id == SubscriptionTier.id)
+        .where(TierPrice.id == price_id, or_(TierPrice.vendor_id.is_(None), TierPrice.vendor_id == vendor_id))
+    ).first()
+    return offer(row.code, Cycle(row.cycle), row.currency, vendor_id) if row else None
+
+
+def addon_prices(codes: Iterable[str], currency: str) -> list[AddonPriceTag]:
+    """The live list prices of these add-ons in one currency, every size and cycle."""
+    rows = db.session.execute(
+        select(AddonPrice.id, AddonProduct.code, AddonPrice.variant, AddonPrice.cycle, AddonPrice.amount_minor)
+        .join(AddonProduct)
+        .where(AddonProduct.code.in_(list(codes)), AddonProduct.retired_at.is_(None))
+        .where(AddonPrice.currency == currency, AddonPrice.valid_until.is_(None))
+        .order_by(AddonPrice.id)
+    )
+    return [AddonPriceTag(r.id, r.code, r.variant, Cycle(r.cycle), Money(r.amount_minor, currency)) for r in rows]
 
 
 def currencies() -> list[str]:

@@ -111,6 +111,17 @@ class IncludedAddon:
 
 
 @dataclass(frozen=True, slots=True)
+class AddonPriceTag:
+    """The list price of an add-on in one size, for a whole cycle."""
+
+    id: int
+    code: str
+    variant: str
+    cycle: Cycle
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Tier:
     """A tier with everything that pages and rules read. A limit of None is unlimited."""
 

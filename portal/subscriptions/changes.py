@@ -97,7 +97,7 @@ def _refuse(subscription: VendorSubscription, price: Price) -> None:
     by_transfer = subscription.provider == Provider.TRANSFER
     if not by_transfer and (subscription.provider != Provider.STRIPE or subscription.stripe_subscription_id is None):
         raise Conflict(N_("Nothing is paid for this subscription yet."))
-    if subscription.status == Status.PAST_DUE or _owes(subscription.vendor_id):
+    if subscription.status == Status.PAST_DUE or owes(subscription.vendor_id):
         raise Conflict(N_("An invoice is unpaid. It must be paid before the tier can change."), code="invoice_unpaid")
     if subscription.status != Status.ACTIVE:
         raise Conflict(N_("The subscription is not active."))
@@ -107,7 +107,7 @@ def _refuse(subscription: VendorSubscription, price: Price) -> None:
         raise Invalid(fields={"price": N_("This price is not known to Stripe yet: push the catalog.")})
 
 
-def _owes(vendor_id: int) -> bool:
+def owes(vendor_id: int) -> bool:
     """Is an invoice open? That of a change which waits for its payment does not count: the change itself stands."""
     waiting = select(TierChange.stripe_invoice_id).where(
         TierChange.vendor_id == vendor_id, TierChange.state.in_(UNDER_WAY), TierChange.stripe_invoice_id.is_not(None)

@@ -52,7 +52,9 @@ def fields(page: TestResponse) -> dict[str, str]:
 
 
 def confirms(client: FlaskClient, who: Someone, page: TestResponse, **other: Any) -> TestResponse:
-    sent = {**fields(page), **other}
+    """Send what the page shows, every question answered (what is lost is known, add-ons end)."""
+    ends = re.findall(r'name="(addon-[a-z0-9-]+)" value="end"', page.get_data(as_text=True))
+    sent = {"understood": "y", **dict.fromkeys(ends, "end"), **fields(page), **other}
     sent.pop("csrf_token", None)
     return post(client, f"/vendor/{who.code}/plans/change", sent)
 
@@ -98,7 +100,7 @@ def test_an_upgrade_in_the_modal_loads_the_whole_page_anew(client: FlaskClient, 
 
 
 def test_a_planned_change_in_the_modal_closes_it_and_wakes_the_regions(client: FlaskClient, paying: Someone) -> None:
-    sent = fields(shows(client, paying, "essential"))
+    sent = {**fields(shows(client, paying, "essential")), "understood": "y", "addon-custom-domain": "end"}
     answer = client.post(f"/vendor/{paying.code}/plans/change", data=sent, headers=PARTIAL)
     assert answer.status_code == 200
     for happened in ("modal:close", "subscription-changed", "Your plan changes to Essential on 28 February 2027."):

@@ -11,12 +11,20 @@ from portal.web.public.offers import addon_words, feature_words
 
 
 @dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A limit that what is used now would exceed, in words with the numbers."""
+
+    metric: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What a vendor gains, loses, and which limits it would be over, line by line."""
 
     gained: tuple[str, ...]
     lost: tuple[str, ...]
-    exceeded: tuple[str, ...]
+    exceeded: tuple[Exceeded, ...]
 
 
 def words(found: Comparison) -> Changes:
@@ -48,10 +56,11 @@ def _lost(change: FeatureChange) -> str:
     return str(_("%(after)s instead of %(before)s", after=after, before=_(LEVEL_NAMES.get(before, before))))
 
 
-def _exceeded(limit: LimitChange) -> str:
+def _exceeded(limit: LimitChange) -> Exceeded:
     used, allowed = number(limit.used or 0), _amount(limit.after)
     name = _(METRIC_NAMES[limit.metric])
-    return str(_("%(name)s: %(used)s in use, %(limit)s allowed", name=name, used=used, limit=allowed))
+    text = _("%(name)s: %(used)s in use, %(limit)s allowed", name=name, used=used, limit=allowed)
+    return Exceeded(str(limit.metric), str(text))
 
 
 def _amount(limit: int | None) -> str:

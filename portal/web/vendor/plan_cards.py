@@ -32,7 +32,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A card. ``amount`` is what this vendor would pay (or pays) in the shown cycle, None: on request."""
+    """A card. ``amount`` is what this vendor would pay (or pays) in the shown cycle, None: on request.
+
+    ``listed`` is today's public price where that is another one; ``is_agreed``: the amount is for this vendor alone.
+    """
 
     tier: Tier
     price: Price | None
@@ -42,12 +45,23 @@ class Choice:
     beyond: str | None
     words: tuple[str, ...]
     changes: Changes | None
+    listed: Money | None
+    is_agreed: bool
 
 
-def is_step_down(now: Tier | None, now_cycle: Cycle | None, then: Tier, cycle: Cycle) -> bool:
-    """A smaller tier, or from yearly to monthly: for vendors always at the end of the period (SUB-5, SUB-6)."""
+def is_step_down(
+    now: Tier | None,
+    now_cycle: Cycle | None,
+    then: Tier,
+    cycle: Cycle,
+    now_amount: Money | None = None,
+    amount: Money | None = None,
+) -> bool:
+    """A smaller tier, from yearly to monthly, or the same for less: for vendors always at the end of the period."""
     if now is None:
         return False
+    if (now.id, now_cycle) == (then.id, cycle):
+        return now_amount is not None and amount is not None and amount.minor < now_amount.minor
     return then.position < now.position or (now_cycle == Cycle.YEARLY and cycle == Cycle.MONTHLY)
 
 
@@ -86,6 +100,8 @@ def _choice(
         amount=amount,
         is_current=current,
         action=_action(tier, offered, now, held, cycle, current),
+        listed=_listed(tier, cycle, amount),
+        is_agreed=agreed is not None and amount == agreed.amount and (tier.id, cycle) == (agreed.tier_id, agreed.cycle),
         beyond=beyond,
         words=words,
         changes=changes.words(compare(now, tier, meters)) if differs and now else None,
@@ -98,6 +114,11 @@ def _price(tier: Tier, held: Overview | None, cycle: Cycle, agreed: Price | None
         return agreed
     on_offer = tier.self_service and tier.is_public and tier.is_active
     return tier.price(cycle, currency) if on_offer else None
+
+
+def _listed(tier: Tier, cycle: Cycle, amount: Money | None) -> Money | None:
+    public = tier.price(cycle, amount.currency) if amount else None
+    return public.amount if public and tier.self_service and public.amount != amount else None
 
 
 def _action(
@@ -113,8 +134,9 @@ def _action(
         return Action.NONE if current else Action.BLOCKED
     if held.status != Status.ACTIVE:
         return Action.PAY
-    if current:
-        return Action.NONE
     if held.pending and (held.pending.tier_name, held.pending.cycle) == (tier.name, cycle):
         return Action.PLANNED
+    if current:
+        cheaper = offered.id != held.price_id and held.amount and offered.amount.minor < held.amount.minor
+        return Action.LATER if cheaper else Action.NONE
     return Action.LATER if is_step_down(now, held.cycle, tier, cycle) else Action.UPGRADE

@@ -12,7 +12,7 @@ from portal.kit.errors import Conflict, Invalid, NotFound
 from portal.kit.text import N_
 from portal.subscriptions import change_flows
 from portal.subscriptions import queries as subscriptions
-from portal.subscriptions.rules import Provider, Status, When
+from portal.subscriptions.rules import ChangeState, Provider, Status, When
 from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.vendor import checkout, first_plan, plan_change, plan_shelf
@@ -116,3 +116,18 @@ def undo(code: str) -> Response:
     change_flows.undo_change(vendor.id, actor=signed_in.actor(), base_version=version)
     message = _("The planned change was taken back. Your plan stays as it is.")
     return responder.done(url_for("vendor_billing.index", code=vendor.code), message, "subscription-changed")
+
+
+@blueprint.post("/vendor/<code>/plans/give-up")
+@audience.vendor(role=Role.MANAGER, needs=Needs.ACCOUNT)
+def give_up(code: str) -> Response:
+    """Give up a change that waits for its payment: its invoice is cancelled, nothing is charged."""
+    vendor = signed_in.vendor()
+    version = request.form.get("base_version", type=int)
+    if version is None:
+        raise Invalid(fields={"base_version": N_("Load the page again.")})
+    state = change_flows.give_up(vendor.id, actor=signed_in.actor(), base_version=version)
+    billing = url_for("vendor_billing.index", code=vendor.code)
+    if state == ChangeState.APPLIED:
+        return responder.done(billing, _("It was paid a moment ago: the new plan is yours."), level="info")
+    return responder.done(billing, _("The change was given up. Nothing was charged, and your plan stays as it is."))

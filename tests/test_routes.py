@@ -108,6 +108,13 @@ KNOCKS: dict[str, Knock] = {
     "admin_ending.form": Knock(f"{ADMIN}/cancel"),
     "admin_ending.cancel": Knock(f"{ADMIN}/cancel", {"when": "now", "reason": ""}),
     "admin_ending.resume": Knock(f"{ADMIN}/resume", {"base_version": "1"}),
+    "admin_webhooks.index": Knock("/admin/webhooks"),
+    "admin_webhooks.figures": Knock("/admin/webhooks/figures"),
+    "admin_webhooks.show": Knock(f"/admin/webhooks/{MISSING_ID}"),
+    "admin_webhooks.confirm": Knock(f"/admin/webhooks/{MISSING_ID}/replay"),
+    "admin_webhooks.again": Knock(f"/admin/webhooks/{MISSING_ID}/replay"),
+    "admin_webhooks.confirm_all": Knock("/admin/webhooks/replay-failed"),
+    "admin_webhooks.all_again": Knock("/admin/webhooks/replay-failed"),
     "admin_trial.form": Knock(f"{ADMIN}/trial"),
     "admin_trial.extend": Knock(f"{ADMIN}/trial", {"days": "0", "reason": ""}),
 }  # fmt: skip

@@ -21,12 +21,15 @@ DOORS: tuple[str, ...] = (
     "vendor.plans",
     "vendor.billing",
     "vendor.checkout",
+    "vendor.ending",
     "vendor.billing_details",
     "admin.home",
     "admin.vendors",
     "admin.vendor_detail",
     "admin.tier_change",
     "admin.trial",
+    "admin.webhooks",
+    "admin.ending",
     "admin.styleguide",
 )
 

@@ -6,7 +6,7 @@ from portal.catalog.rules import FEATURE_NAMES, LEVEL_NAMES, METRIC_NAMES, ON, C
 from portal.identity.rules import Stage
 from portal.kit.money import Money
 from portal.reporting.compare import Direction
-from portal.subscriptions.rules import Status
+from portal.subscriptions.rules import Feedback, Status
 from portal.web.kit import filters
 
 
@@ -91,6 +91,20 @@ def addon(value: IncludedAddon) -> str:
     if value.quantity == 1:
         return named
     return _("%(quantity)s × %(name)s", quantity=filters.number(value.quantity), name=named)
+
+
+def feedback(value: Feedback | str) -> str:
+    """Why a vendor left."""
+    return {
+        "too_expensive": _("Too expensive"),
+        "missing_features": _("Features are missing"),
+        "switched_service": _("Changed to another service"),
+        "unused": _("Not used enough"),
+        "customer_service": _("Unhappy with the help"),
+        "too_complex": _("Too complicated"),
+        "low_quality": _("Does not work well enough"),
+        "other": _("Something else"),
+    }.get(str(value), str(value))
 
 
 def who(actor_kind: str, label: str) -> str:

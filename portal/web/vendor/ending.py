@@ -1,0 +1,148 @@
+"""Leaving and going on (SUB-7): what happens and what does not, on which date, before anything happens."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Blueprint, Response, flash, request, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from wtforms import HiddenField, RadioField, TextAreaField
+from wtforms.validators import Length, Optional, Regexp
+
+from portal.accounts.queries import VendorAtDoor
+from portal.identity.rules import Role
+from portal.kit import clock
+from portal.kit.errors import Conflict, Invalid, Unavailable
+from portal.kit.text import N_
+from portal.subscriptions import ending_flows
+from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.endings import COMMENT_MAX, Wish
+from portal.subscriptions.queries import Overview
+from portal.subscriptions.rules import ChangeState, Feedback
+from portal.subscriptions.states import Event, allowed
+from portal.web.kit import audience, responder, signed_in
+from portal.web.kit.audience import Needs
+from portal.web.kit.filters import day
+from portal.web.kit.forms import Form
+
+blueprint = Blueprint("vendor_ending", __name__)
+TEMPLATE = "vendor/ending/cancel.html"
+EVENTS = ("subscription-changed", "credits-changed", "usage-changed")
+OUT_OF_DATE = _l("This form is out of date. Load the page again, then send it.")
+
+#: Why somebody leaves, as Stripe knows it and as we ask.
+REASONS = {
+    Feedback.TOO_EXPENSIVE: _l("It costs too much"),
+    Feedback.MISSING_FEATURES: _l("Something I need is missing"),
+    Feedback.SWITCHED_SERVICE: _l("I am changing to something else"),
+    Feedback.UNUSED: _l("I do not use it enough"),
+    Feedback.CUSTOMER_SERVICE: _l("The help I got was not good enough"),
+    Feedback.TOO_COMPLEX: _l("It is too complicated"),
+    Feedback.LOW_QUALITY: _l("It does not work well enough"),
+    Feedback.OTHER: _l("Something else"),
+}
+
+
+class CancelForm(Form):
+    """Why, if somebody wants to say it, and the version of the subscription that they saw."""
+
+    feedback = RadioField(
+        _l("Why are you leaving?"),
+        choices=[(str(code), words) for code, words in REASONS.items()],
+        validators=[Optional()],
+    )
+    comment = TextAreaField(
+        _l("What could we have done better?"),
+        validators=[Length(max=COMMENT_MAX, message=_l("Use at most 500 characters."))],
+    )
+    base_version = HiddenField(validators=[Regexp(r"^\d{1,18}$", message=OUT_OF_DATE)])
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What cancelling would do. ``at_once``: a trial without a card ends now; else ``ends_at`` is the period's end."""
+
+    held: Overview
+    at_once: bool
+    ends_at: datetime
+    is_free: bool
+    owes: bool
+
+
+@blueprint.get("/vendor/<code>/cancel")
+@audience.vendor(role=Role.MANAGER, needs=Needs.ACCOUNT)
+def form(code: str) -> Response:
+    """What cancelling does, and the button that does it; or that there is nothing to cancel."""
+    return _show(signed_in.vendor(), CancelForm(None))
+
+
+@blueprint.post("/vendor/<code>/cancel")
+@audience.vendor(role=Role.MANAGER, needs=Needs.ACCOUNT)
+def cancel(code: str) -> Response:
+    """Cancel for the end of the period, or end a trial. What fails comes back in the same form, as it stands now."""
+    vendor, filled = signed_in.vendor(), CancelForm()
+    leaving = _leaving(subscriptions.overview(vendor.id))
+    if leaving is None:
+        return _show(vendor, filled, 409)
+    if not filled.validate():
+        return _show(vendor, filled, 422)
+    wish = Wish(leaving.at_once, filled.feedback.data or None, filled.comment.data or None)
+    try:
+        ending_flows.cancel(vendor.id, wish, actor=signed_in.actor(), base_version=int(filled.base_version.data))
+    except (Invalid, Conflict) as error:
+        filled.refuse(error)
+        filled.base_version.data = None
+        return _show(vendor, filled, error.status)
+    except Unavailable:
+        message = _("Stripe does not answer right now. Your cancellation is written down, and we go on trying.")
+        return responder.done(_billing(vendor), message, *EVENTS, level="warning")
+    return _cancelled(vendor, leaving)
+
+
+@blueprint.post("/vendor/<code>/resume")
+@audience.vendor(role=Role.MANAGER, needs=Needs.ACCOUNT)
+def resume(code: str) -> Response:
+    """Take the cancellation back; a second click changes nothing."""
+    vendor, version = signed_in.vendor(), request.form.get("base_version", type=int)
+    if version is None:
+        raise Invalid(fields={"base_version": N_("Load the page again.")})
+    ending_flows.resume(vendor.id, actor=signed_in.actor(), base_version=version)
+    message = _("The cancellation is taken back. Your plan goes on as before.")
+    return responder.done(_billing(vendor), message, *EVENTS)
+
+
+def _cancelled(vendor: VendorAtDoor, leaving: Leaving) -> Response:
+    if leaving.at_once:
+        flash(_("Your trial has ended. Nothing was charged, and everything is kept."), "success")
+        return responder.go(_billing(vendor))  # the product is closed: everything around the page is another
+    ends = day(leaving.ends_at)
+    message = _("Your subscription is cancelled. Everything stays open until %(date)s.", date=ends)
+    return responder.done(_billing(vendor), message, *EVENTS)
+
+
+def _billing(vendor: VendorAtDoor) -> str:
+    return url_for("vendor_billing.index", code=vendor.code)
+
+
+def _leaving(held: Overview | None) -> Leaving | None:
+    """None where there is nothing to cancel (any more)."""
+    if held is None or held.cancel_at_period_end:
+        return None
+    now = clock.business()
+    owes = held.past_due_since is not None
+    if allowed(held.status, Event.CANCEL_NOW, "user"):
+        return Leaving(held, True, now, True, owes)
+    if not allowed(held.status, Event.CANCEL_AT_END, "user"):
+        return None
+    return Leaving(held, False, held.period_end, held.free_until(now) is not None, owes)
+
+
+def _show(vendor: VendorAtDoor, filled: CancelForm, status: int = 200) -> Response:
+    held = subscriptions.overview(vendor.id)
+    if not filled.base_version.data:
+        filled.base_version.data = str(held.version) if held else "0"
+    under_way = held is not None and held.pending is not None and held.pending.state != ChangeState.SCHEDULED
+    return responder.respond(
+        TEMPLATE, "modal", status=status, vendor=vendor, held=held, leaving=_leaving(held), form=filled,
+        under_way=under_way,
+    )  # fmt: skip

@@ -29,6 +29,7 @@ class VendorAtDoor:
     period_end: datetime | None
     blocked: bool
     others: int
+    past_due_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) 
             period_end=row.period_end,
             blocked=row.vendor_blocked_at is not None,
             others=row.vendors - 1,
+            past_due_since=row.past_due_since,
         )
     return Visitor(
         session_id=row.session_id,
@@ -110,6 +112,7 @@ def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) 
             VendorSubscription.status,
             VendorSubscription.trial_ends_at,
             VendorSubscription.period_end,
+            VendorSubscription.past_due_since,
             count.label("vendors"),
         )
         .join(User, User.id == UserSession.user_id)

@@ -64,7 +64,7 @@ def test_one_banner_the_most_urgent(client: FlaskClient, travel: Travel) -> None
     stands(who, Status.PAST_DUE, provider="stripe", trial_ends_at=travel.now + timedelta(days=2))
     found = banners(client, "/dashboard")
     assert len(found) == 1
-    assert "The last payment failed" in found[0] and f'href="/vendor/{who.code}/billing#pay"' in found[0]
+    assert "An invoice is unpaid" in found[0] and f'href="/vendor/{who.code}/billing#pay"' in found[0]
     assert banners(client, f"/vendor/{who.code}/billing") == [], "the page itself says it, with more detail"
 
 

@@ -88,7 +88,7 @@ def test_past_due_it_says_what_failed_and_how_to_pay(client: FlaskClient, sandbo
     assert hosted is not None and f'href="{hosted}"' in page.get_data(as_text=True).replace("&amp;", "&")
     assert "Pay €99.00 now" in text_of(page) and "Change plan" not in text_of(page)
     dashboard = text_of(client.get("/dashboard"))
-    assert "The last payment failed" in dashboard and "Pay now" in dashboard
+    assert "An invoice is unpaid" in dashboard and "Pay now" in dashboard
 
 
 def _pays_with(client: FlaskClient, who: Someone, card: str) -> str:

@@ -13,8 +13,8 @@ from portal.subscriptions import ending_flows, queries
 from portal.subscriptions.endings import COMMENT_MAX, Wish
 from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import Feedback
-from portal.subscriptions.states import Event, allowed
 from portal.web.admin import words
+from portal.web.admin.vendor_detail import ending_choices
 from portal.web.kit import audience, filters, responder, signed_in
 from portal.web.kit.forms import Form
 
@@ -109,23 +109,11 @@ def resume(vendor_id: int) -> Response:
     return responder.done(here, _("The cancellation is taken back."), *EVENTS)
 
 
-def choices(overview: Overview | None) -> list[str]:
-    """When staff may end this subscription, as it stands now."""
-    if overview is None:
-        return []
-    found = []
-    if not overview.cancel_at_period_end and allowed(overview.status, Event.CANCEL_AT_END, "staff"):
-        found.append(AT_END)
-    if allowed(overview.status, Event.CANCEL_NOW, "staff"):
-        found.append(NOW)
-    return found
-
-
 def _show(vendor_id: int, filled: CancelForm, status: int = 200) -> Response:
     head, overview = vendor_detail.head(vendor_id), queries.overview(vendor_id)
     if not filled.base_version.data:
         filled.base_version.data = str(overview.version) if overview else "0"
-    possible = choices(overview)
+    possible = ending_choices(overview)
     filled.when.choices = [(choice, _words(choice, overview)) for choice in possible if overview]
     filled.feedback.choices = [("", _("Not said")), *((str(f), words.feedback(f)) for f in Feedback)]
     if possible and filled.when.data not in possible:

@@ -1,6 +1,7 @@
 """One vendor (ADM-2): its card, meters, history and audit log. Each part is a region that re-fetches itself."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
@@ -13,10 +14,12 @@ from portal.identity.rules import StaffKind
 from portal.kit import clock
 from portal.kit.errors import Conflict
 from portal.reporting import vendor_detail
+from portal.settings import queries as settings
 from portal.subscriptions import change_flows, queries
 from portal.subscriptions import meters as usage
 from portal.subscriptions.queries import Overview
-from portal.subscriptions.rules import Provider, Status
+from portal.subscriptions.rules import Provider, Status, suspends_at
+from portal.subscriptions.states import Event, allowed
 from portal.web.admin import audit_words, history_words, words
 from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.forms import Form
@@ -134,9 +137,29 @@ def _card(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
         "included": vendor_detail.included_addons(overview.tier_id) if overview else [],
         "may_change": signed_in.person().staff in MAY_CHANGE,
         "has_trial": overview is not None and has_trial(overview),
+        "endings": ending_choices(overview),
+        "closes_at": _closes_at(overview),
         "now": clock.business(),
         "words": words,
     }
+
+
+def ending_choices(overview: Overview | None) -> list[str]:
+    """When staff may end this subscription as it stands now: at the period's ``end``, ``now``, or not at all."""
+    if overview is None:
+        return []
+    found = []
+    if not overview.cancel_at_period_end and allowed(overview.status, Event.CANCEL_AT_END, "staff"):
+        found.append("end")
+    if allowed(overview.status, Event.CANCEL_NOW, "staff"):
+        found.append("now")
+    return found
+
+
+def _closes_at(overview: Overview | None) -> datetime | None:
+    if overview is None or overview.past_due_since is None:
+        return None
+    return suspends_at(overview.past_due_since, settings.current().grace_days)
 
 
 def has_trial(overview: Overview) -> bool:

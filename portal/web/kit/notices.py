@@ -8,7 +8,9 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from portal.accounts.queries import VendorAtDoor
-from portal.subscriptions.rules import Status
+from portal.settings import queries as settings
+from portal.subscriptions.rules import Restriction, Status, restrictions, suspends_at
+from portal.web.kit.filters import day
 
 #: Days before its end from which a trial is announced over every page (SUB-2).
 ANNOUNCE_DAYS = 7
@@ -37,7 +39,7 @@ class Call:
 
 def most_urgent(vendor: VendorAtDoor, closed: str | None, now: datetime, *, billing: str, plans: str) -> Call | None:
     """At most one, the most urgent; ``closed`` is why the product is closed (signed_in.closed_because)."""
-    if found := _about_money(vendor.standing, billing, plans):
+    if found := _overdue(vendor, now, billing) or _about_money(vendor.standing, billing, plans):
         return found
     if closed == "unverified":
         return Call(
@@ -50,6 +52,19 @@ def most_urgent(vendor: VendorAtDoor, closed: str | None, now: datetime, *, bill
     return _trial_ends(vendor, now, billing)
 
 
+def _overdue(vendor: VendorAtDoor, now: datetime, billing: str) -> Call | None:
+    """An unpaid invoice, with what closes when (SUB-8)."""
+    since = vendor.past_due_since
+    if vendor.standing != Status.PAST_DUE or since is None:
+        return None
+    closes = day(suspends_at(since, settings.current().grace_days))
+    if Restriction.CREATE in restrictions(vendor.standing, since, now):
+        text = _("Nothing new can be created until it is paid. On %(date)s the product closes.", date=closes)
+    else:
+        text = _("Pay it by %(date)s to keep everything open.", date=closes)
+    return Call(text, _("Pay now"), f"{billing}#pay", "danger", _("An invoice is unpaid"))
+
+
 def _about_money(standing: Status | None, billing: str, plans: str) -> Call | None:
     calls = {
         Status.PAST_DUE: Call(
@@ -57,7 +72,7 @@ def _about_money(standing: Status | None, billing: str, plans: str) -> Call | No
             _("Pay now"),
             f"{billing}#pay",
             "danger",
-            _("The last payment failed"),
+            _("An invoice is unpaid"),
         ),
         Status.SUSPENDED: Call(
             _("Nothing is lost. Pay the open invoice and everything opens again."),

@@ -15,13 +15,15 @@ from portal.credits import queries as credit_queries
 from portal.identity.rules import Role, at_least
 from portal.kit import clock
 from portal.reporting.vendor_detail import included_addons
+from portal.settings import queries as settings
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import is_open
+from portal.subscriptions.states import Event, allowed
 from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.vendor import usage_panel
-from portal.web.vendor.outlook import outlook
+from portal.web.vendor.outlook import debt, outlook
 from portal.web.vendor.reading import or_none
 
 blueprint = Blueprint("vendor_billing", __name__)
@@ -118,7 +120,16 @@ def _plan(vendor: VendorAtDoor, held: Overview | None, now: datetime) -> dict[st
         "next": outlook(held, now),
         "may_buy": may_buy(vendor),
         "open": _is_open(vendor),
+        "debt": debt(held.status, held.past_due_since, now, settings.current().grace_days) if held else None,
+        "may_cancel": held is not None and may_cancel(held),
     }
+
+
+def may_cancel(held: Overview) -> bool:
+    """Is there something that the vendor's people can cancel?"""
+    if held.cancel_at_period_end:
+        return False
+    return allowed(held.status, Event.CANCEL_AT_END, "user") or allowed(held.status, Event.CANCEL_NOW, "user")
 
 
 def _balance(vendor: VendorAtDoor) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from portal.kit.money import Money
 from portal.subscriptions.queries import Overview
-from portal.subscriptions.rules import ChangeState, Provider, Status
+from portal.subscriptions.rules import NARROWS_ON, ChangeState, Provider, Status, suspends_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,29 @@ class Outlook:
     ends_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What closes when, while an invoice is unpaid (SUB-8). ``is_narrow``: nothing new can be created any more."""
+
+    narrows_at: datetime
+    closes_at: datetime
+    is_narrow: bool
+
+
+def debt(status: Status | None, past_due_since: datetime | None, now: datetime, grace_days: int) -> Debt | None:
+    """The dates of an unpaid invoice; None where nothing is owed, or where everything is closed already."""
+    if status != Status.PAST_DUE or past_due_since is None:
+        return None
+    closes_at = suspends_at(past_due_since, grace_days)
+    narrows_at = min(past_due_since + timedelta(days=NARROWS_ON), closes_at)
+    return Debt(narrows_at, closes_at, now >= narrows_at)
+
+
 NOTHING = Outlook(None, None, None, None, None)
+
+
+#: States in which a period runs, paid or not.
+RUNNING = (Status.ACTIVE, Status.PAST_DUE, Status.SUSPENDED)
 
 
 def outlook(held: Overview | None, now: datetime) -> Outlook:
@@ -40,10 +62,12 @@ def outlook(held: Overview | None, now: datetime) -> Outlook:
     runs_until = held.free_until(now)
     if held.status == Status.TRIAL:
         return Outlook(_days(runs_until, now), runs_until, None, None, None)
-    if held.status != Status.ACTIVE or held.provider == Provider.NONE:
+    if held.provider == Provider.NONE or held.status not in RUNNING:
         return NOTHING
     if held.cancel_at_period_end:
         return Outlook(_days(runs_until, now), None, runs_until, None, held.period_end)
+    if held.status != Status.ACTIVE:
+        return NOTHING
     return Outlook(_days(runs_until, now), None, runs_until, _charge(held, runs_until), None)
 
 

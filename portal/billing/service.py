@@ -1,12 +1,13 @@
 """Keeping Stripe's invoices as rows of ours."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
-from portal.billing.models import Invoice, InvoiceLine, Payment
-from portal.billing.stripe_invoice import Line, StripeInvoice
+from portal.billing.models import Invoice, InvoiceLine, InvoiceTax, Payment
+from portal.billing.stripe_invoice import Line, PaidTax, StripeInvoice
 from portal.kit.db import db, insert_once
 
 _COPIED = (
@@ -34,6 +35,7 @@ def mirror(vendor_id: int, remote: StripeInvoice) -> Invoice:
     invoice.period_end = max((line.period_end for line in remote.lines), default=None)
     _mirror_lines(invoice, vendor_id, remote.lines)
     db.session.flush()
+    _mirror_taxes(invoice, remote.taxes)
     _mirror_payments(invoice, remote)
     return invoice
 
@@ -57,6 +59,24 @@ def _mirror_lines(invoice: Invoice, vendor_id: int, lines: tuple[Line, ...]) -> 
     present = [{name: getattr(line, name) for name in Line.__dataclass_fields__} for line in invoice.lines]
     if wanted != present:
         invoice.lines = [InvoiceLine(vendor_id=vendor_id, position=i, **v) for i, v in enumerate(wanted)]
+
+
+def _mirror_taxes(invoice: Invoice, taxes: tuple[PaidTax, ...]) -> None:
+    """Most invoices have none, and then nothing is asked; what is there is compared before it is written."""
+    if not taxes and not invoice.tax_minor:
+        return
+    mine = (InvoiceTax.vendor_id == invoice.vendor_id, InvoiceTax.invoice_id == invoice.id)
+    present = list(db.session.scalars(select(InvoiceTax).where(*mine).order_by(InvoiceTax.position)))
+    wanted = [asdict(tax) for tax in taxes]
+    if wanted == [{name: getattr(row, name) for name in PaidTax.__dataclass_fields__} for row in present]:
+        return
+    for row in present:
+        db.session.delete(row)
+    db.session.add_all(
+        InvoiceTax(vendor_id=invoice.vendor_id, invoice_id=invoice.id, position=at, **values)
+        for at, values in enumerate(wanted)
+    )
+    db.session.flush()
 
 
 def _mirror_payments(invoice: Invoice, remote: StripeInvoice) -> None:

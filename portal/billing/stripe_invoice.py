@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from portal.billing.rules import InvoiceStatus
+from portal.billing.rules import Category, InvoiceStatus
+from portal.kit.money import round_half_away
 
 Document = dict[str, Any]
 
@@ -33,6 +36,18 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True)
+class PaidTax:
+    """A tax on the invoice, coded as EN 16931 does; ``rate_bp`` in hundredths of a percent."""
+
+    label: str
+    country: str | None
+    category: str
+    rate_bp: int
+    base_minor: int
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class StripeInvoice:
     """An invoice as it is now."""
 
@@ -58,6 +73,7 @@ class StripeInvoice:
     pdf_url: str | None
     lines: tuple[Line, ...]
     payments: tuple[Paid, ...]
+    taxes: tuple[PaidTax, ...] = ()
 
 
 def _at(timestamp: int) -> datetime:
@@ -99,6 +115,34 @@ def _read_payment(payment: Document) -> Paid:
     )
 
 
+#: Why Stripe charges nothing, by its taxability_reason.
+_UNCHARGED = {
+    "reverse_charge": Category.REVERSE_CHARGE,
+    "zero_rated": Category.ZERO,
+    "not_collecting": Category.OUTSIDE,
+    "not_subject_to_tax": Category.OUTSIDE,
+    "customer_exempt": Category.OUTSIDE,
+}
+
+
+def read_tax(tax: Document) -> PaidTax:
+    """Read one of an invoice's taxes. Where its rate was not fetched along, it is worked out of the amounts."""
+    rate = (tax.get("tax_rate_details") or {}).get("tax_rate")
+    rate = rate if isinstance(rate, dict) else {}
+    base, amount = tax.get("taxable_amount") or 0, tax["amount"]
+    percent = rate.get("percentage")
+    worked_out = round_half_away(Fraction(amount * 10_000, base)) if base else 0
+    usual = Category.STANDARD if amount else Category.ZERO
+    return PaidTax(
+        label=rate.get("display_name") or "Tax",
+        country=rate.get("country"),
+        category=_UNCHARGED.get(tax.get("taxability_reason") or "", usual),
+        rate_bp=min(10_000, max(0, worked_out if percent is None else round(Decimal(str(percent)) * 100))),
+        base_minor=base,
+        amount_minor=amount,
+    )
+
+
 def read(document: Document) -> StripeInvoice:
     """Read an invoice retrieved with its payments expanded. Open payments are attempts and are left out."""
     details = (document.get("parent") or {}).get("subscription_details") or {}
@@ -127,4 +171,5 @@ def read(document: Document) -> StripeInvoice:
         pdf_url=document.get("invoice_pdf"),
         lines=tuple(read_line(line) for line in document["lines"]["data"]),
         payments=tuple(_read_payment(p) for p in payments if p["status"] == "paid"),
+        taxes=tuple(read_tax(tax) for tax in document.get("total_taxes") or []),
     )

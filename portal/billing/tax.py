@@ -31,6 +31,14 @@ def of_lines(starts: Sequence[datetime | None], buyer: dict[str, Any], now: date
     return [on(max(start or now, now).date()) for start in starts]
 
 
+def stripe_params() -> dict[str, Any]:
+    """What a new Stripe subscription is told about taxes: nothing, or to let Stripe Tax work them out.
+
+    Previews, changes and renewals take it over from the subscription.
+    """
+    return {"automatic_tax": {"enabled": True}} if settings.current().stripe_tax else {}
+
+
 def vat_country(number: str | None) -> str | None:
     """The country (ISO) of a well-formed VAT number of the EU, else None. Offline: who holds it is not asked."""
     from stdnum.eu import vat

@@ -5,7 +5,9 @@ from typing import Any
 
 from sqlalchemy import select
 
+from portal.billing import methods
 from portal.checkout import flows as checkout
+from portal.checkout import method_flows
 from portal.checkout import queries as orders
 from portal.gateways import stripe
 from portal.identity import queries as identity
@@ -67,6 +69,9 @@ def _route(kind: str) -> Callable[[Document], Outcome]:
         ("subscription_schedule.", _schedule),
         ("invoice.", _invoice),
         ("invoice_payment.", _invoice_payment),
+        ("payment_method.", _payment_method),
+        ("setup_intent.", _kept_card),
+        ("customer.updated", _customer),
     )
     return next(
         (route for prefix, route in routes if kind.startswith(prefix)), lambda _: ("ignored", None, "not needed")
@@ -90,7 +95,40 @@ def _order_named(reference: Any) -> orders.OrderView | None:
 
 
 def _subscription(subject: Document) -> Outcome:
-    return follow(id_of(subject.get("id")), id_of(subject.get("customer")), part(subject, "metadata"))
+    outcome = follow(id_of(subject.get("id")), id_of(subject.get("customer")), part(subject, "metadata"))
+    state, vendor_id, _why = outcome
+    chosen = id_of(subject.get("default_payment_method"))
+    if state == "handled" and vendor_id and chosen and methods.default_of(vendor_id) != chosen:
+        method_flows.mirror(vendor_id)
+    return outcome
+
+
+def _payment_method(subject: Document) -> Outcome:
+    """Attached, detached (then it names no customer any more), or changed by its owner or bank."""
+    customer = identity.vendor_by_customer(str(id_of(subject.get("customer"))))
+    vendor_id = customer.id if customer else methods.owner_of(str(subject.get("id")))
+    return _mirror_methods(vendor_id)
+
+
+def _kept_card(subject: Document) -> Outcome:
+    customer = identity.vendor_by_customer(str(id_of(subject.get("customer"))))
+    return _mirror_methods(customer.id if customer else None)
+
+
+def _customer(subject: Document) -> Outcome:
+    """Told for every change of the balance too: only another default method leads to Stripe."""
+    customer = identity.vendor_by_customer(str(subject.get("id")))
+    chosen = id_of(part(subject, "invoice_settings").get("default_payment_method"))
+    if customer is None or chosen is None or chosen == methods.default_of(customer.id):
+        return "ignored", customer.id if customer else None, "nothing that is kept here"
+    return _mirror_methods(customer.id)
+
+
+def _mirror_methods(vendor_id: int | None) -> Outcome:
+    if vendor_id is None:
+        return "ignored", None, "unknown customer"
+    method_flows.mirror(vendor_id)
+    return "handled", vendor_id, None
 
 
 def _schedule(subject: Document) -> Outcome:

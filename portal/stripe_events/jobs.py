@@ -6,13 +6,19 @@ from portal.gateways import stripe
 from portal.identity import queries as identity
 from portal.kit import clock, outbox
 from portal.kit.tasks import periodic, task
-from portal.stripe_events import flows, reconcile
+from portal.stripe_events import flows, reconcile, replay
 
 
 @task("stripe_events.handle", kind="flow")
 def handle(event: str) -> None:
     """Act on a stored event."""
     flows.handle(event)
+
+
+@task("stripe_events.replay_failed")
+def replay_failed(after: int, up_to: int, cause: str) -> None:
+    """Handle the next events anew that had failed when somebody asked for all of them."""
+    replay.some_failed(after, up_to, cause)
 
 
 @periodic("stripe_events.reconcile", every=timedelta(days=1))

@@ -38,8 +38,10 @@ def _title(action: str) -> str:
         "subscription.change_undone": _("Planned change taken back"),
         "subscription.tier_changed": _("Tier changed"),
         "subscription.trial_extended": _("Trial extended"),
+        "stripe.reconciled": _("Brought in step with Stripe"),
         "user.email_changed": _("Email address changed"),
         "user.password_changed": _("Password changed"),
+        "webhook.replayed": _("Stripe event replayed"),
     }.get(action, action.replace(".", ": ").replace("_", " ").capitalize())
 
 

@@ -24,8 +24,8 @@ ROOMS_WITH_JOBS = ("notifications", "identity", "credits", "subscriptions", "acc
 EVENTS: dict[str, tuple[str, ...]] = {
     "user.email_changed": ("accounts.tell_stripe_address",),
     "vendor.legal_data_changed": ("accounts.tell_stripe_legal_data",),
-    "subscription.tier_changed": (),
-    "subscription.ended": (),
+    "subscription.tier_changed": ("checkout.record_change",),
+    "subscription.ended": ("checkout.after_end",),
 }
 
 csrf = CSRFProtect()

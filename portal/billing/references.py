@@ -37,6 +37,11 @@ def shown(reference: str) -> str:
     return " ".join(reference[i : i + 4] for i in range(0, len(reference), 4))
 
 
+def first(text: str) -> str | None:
+    """The first reference of our form with right check digits in a text, whoever it belongs to."""
+    return next((window for window in _windows(normalised(text), WIDTH + 4) if is_valid(window)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A reference in a purpose line. Not ``exact``: one character differs, so a person must agree."""

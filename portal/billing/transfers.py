@@ -11,15 +11,23 @@ from sqlalchemy import select
 
 from portal.billing import papers, references
 from portal.billing.models import BankTransfer, Invoice
+from portal.billing.payment_slip import Account
 from portal.billing.rules import InvoiceStatus
 from portal.billing.transfer_rules import WAITING, TransferState
 from portal.kit.actor import Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from portal.kit.text import N_
+from portal.settings import queries as settings
 
 #: More than this is a typing error, in any currency.
 MOST_MINOR = 10**12
+
+
+def account() -> Account:
+    """Where the operator wants the money."""
+    operator = settings.current()
+    return Account(operator.bank_holder, operator.bank_iban, operator.bank_bic, operator.bank_name)
 
 
 def expect(invoice: Invoice, *, due_at: datetime, now: datetime) -> BankTransfer | None:
@@ -58,6 +66,12 @@ def of_invoice(invoice_id: int, vendor_id: int) -> BankTransfer | None:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
+
+
+def is_awaited(vendor_id: int) -> bool:
+    """Is money of this vendor waited for?"""
+    wanted = select(BankTransfer.id).where(BankTransfer.vendor_id == vendor_id, BankTransfer.state.in_(WAITING))
+    return db.session.scalar(wanted.limit(1)) is not None
 
 
 def vendor_of(transfer_id: int) -> int:
@@ -105,6 +119,16 @@ def close(transfer: BankTransfer, state: TransferState, *, by: str, reason: str 
     """Wait no longer: rejected by staff, or cancelled."""
     transfer.state, transfer.reason = state, reason
     transfer.decided_by, transfer.decided_at = by[:120], now
+    transfer.version += 1
+    db.session.flush()
+
+
+def ask_further(transfer: BankTransfer, *, reason: str, by: str, now: datetime) -> None:
+    """What was handed in proves nothing, and the money is still owed: wait on."""
+    transfer.state = TransferState.PART_PAID if transfer.received_minor else TransferState.AWAITING
+    transfer.proof = transfer.proof_at = None
+    transfer.reason, transfer.decided_by, transfer.decided_at = reason, by[:120], now
+    transfer.first_approval = None
     transfer.version += 1
     db.session.flush()
 

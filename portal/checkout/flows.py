@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal.accounts import flows as accounts
-from portal.billing import stripe_invoice
+from portal.billing import details, stripe_invoice, tax
 from portal.checkout import queries, service
 from portal.checkout.queries import OrderView
 from portal.checkout.rules import OrderState, Paid
@@ -12,8 +12,9 @@ from portal.checkout.service import Settled
 from portal.gateways import stripe
 from portal.kit import clock
 from portal.kit.actor import Actor
-from portal.kit.errors import NotFound, PortalError, Unavailable
+from portal.kit.errors import Conflict, NotFound, PortalError, Unavailable
 from portal.kit.money import Money
+from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import flows as subscriptions
 from portal.subscriptions import remote
@@ -34,6 +35,7 @@ def start(vendor_id: int, price_id: int, addresses: Addresses, *, actor: Actor) 
     Pages for other prices are closed, so that nobody pays twice.
     """
     price, tier = subscriptions.offered(price_id, vendor_id)
+    _can_be_taxed(vendor_id)
     customer_id = accounts.ensure_customer(vendor_id)
     others = [o for o in queries.open_of(vendor_id) if o.price_id != price_id]
     with unit_of_work():
@@ -42,15 +44,26 @@ def start(vendor_id: int, price_id: int, addresses: Addresses, *, actor: Actor) 
     if order is None or price.stripe_price_id is None:
         raise NotFound
     for other in others:
-        _expire(other)
+        close_page(other)
     if order.checkout_url:
         return order.checkout_url
+    if tax.stripe_params():
+        # Stripe Tax goes by the customer's country, which must be there before the page is.
+        accounts.tell_legal_data(vendor_id)
     end_reading()
     params = _session(order, customer_id, price.stripe_price_id, addresses)
     session = _opened(order, customer_id, params)
     with unit_of_work():
         service.session_opened(order.id, session["id"], session["url"])
     return str(session["url"])
+
+
+def _can_be_taxed(vendor_id: int) -> None:
+    """Conflict when Stripe is to work out taxes and nobody knows yet where the vendor is."""
+    if tax.stripe_params() and not details.read(vendor_id).country:
+        raise Conflict(
+            N_("Add your billing address first: the tax depends on the country."), code="billing_details_needed"
+        )
 
 
 def _opened(order: OrderView, customer_id: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -84,10 +97,11 @@ def _session(order: OrderView, customer_id: str, stripe_price_id: str, addresses
         "adaptive_pricing": {"enabled": False},
         "metadata": {"order": str(order.id)},
         "subscription_data": subscription,
+        **tax.stripe_params(),
     }
 
 
-def _expire(order: OrderView) -> None:
+def close_page(order: OrderView) -> None:
     """Close a page that must not be paid any more. When it was paid meanwhile, that is fulfilled instead."""
     if order.stripe_session_id is None:
         return

@@ -5,6 +5,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from portal.kit.money import Money
+from portal.subscriptions.rules import Status
+
+#: A running subscription is changed, not bought a second time.
+PAID_FOR = frozenset({Status.ACTIVE, Status.PAST_DUE, Status.SUSPENDED})
 
 
 class OrderState(StrEnum):

@@ -9,8 +9,9 @@ from portal.audit import service as audit
 from portal.billing.stripe_invoice import StripeInvoice
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Price, Tier
+from portal.checkout import transfer
 from portal.checkout.models import Order, OrderItem, Purchase
-from portal.checkout.rules import OrderState, Paid, free_until, mismatch
+from portal.checkout.rules import PAID_FOR, OrderState, Paid, free_until, mismatch
 from portal.identity import queries as identity
 from portal.kit import outbox, tenancy
 from portal.kit.actor import STRIPE, Actor
@@ -27,8 +28,6 @@ from portal.subscriptions.rules import Provider, Status
 
 #: How long a Checkout page stays open.
 OPEN_FOR = timedelta(hours=1)
-#: A running subscription is changed, not bought a second time.
-PAID_FOR = frozenset({Status.ACTIVE, Status.PAST_DUE, Status.SUSPENDED})
 
 
 def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: datetime) -> Order:
@@ -42,10 +41,12 @@ def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: d
         raise Conflict(N_("This vendor already pays for a tier. Change the plan instead."), code="already_paid")
     if price.stripe_price_id is None:
         raise Invalid(fields={"price": N_("This price is not known to Stripe yet: push the catalog.")})
-    for order in _open_orders(vendor_id):
-        if order.price_id == price.id and order.expires_at > now + timedelta(minutes=31):
+    for order in transfer.open_orders(vendor_id):
+        present = order.provider == Provider.STRIPE and order.price_id == price.id
+        if present and order.expires_at > now + timedelta(minutes=31):
             return order
-        order.state = OrderState.CANCELLED
+        transfer.give_way(order, actor=actor, now=now)
+    transfer.stop_waiting(subscription, now=now)
     order = Order(
         vendor_id=vendor_id,
         kind="subscription",
@@ -69,14 +70,6 @@ def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: d
     db.session.add(item)
     db.session.flush()
     return order
-
-
-def _open_orders(vendor_id: int) -> list[Order]:
-    return list(
-        db.session.scalars(
-            select(Order).where(Order.vendor_id == vendor_id, Order.state == OrderState.OPEN).with_for_update()
-        )
-    )
 
 
 def locked(order_id: int) -> tuple[VendorSubscription, Order]:

@@ -78,6 +78,19 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "cancelled": {**_VENDOR, "tier": _text, "by": _text, "cause": _text, "ended_at": _date},
         "resumed": {**_VENDOR, "tier": _text, "by": _text, "continues_at": _date},
         "tier_changed": {**_VENDOR, "before": _text, "after": _text, "by": _text, "due": _money},
+        "transfer_instructions": {
+            **_VENDOR, "transfer": _number, "number": _text, "amount": _money, "due_at": _date, "holder": _text,
+            "iban": _text, "bic": _text, "reference": _text, "days_left": _number,
+        },
+        "transfer_received": {
+            **_VENDOR, "transfer": _number, "number": _text, "amount": _money, "open": _money, "reference": _text,
+        },
+        "transfer_approved": {
+            **_VENDOR, "transfer": _number, "number": _text, "amount": _money, "tier": _text, "until_at": _date,
+        },
+        "transfer_rejected": {
+            **_VENDOR, "transfer": _number, "number": _text, "amount": _money, "reason": _text, "still_open": _number,
+        },
         "change_scheduled": {**_VENDOR, "after": _text, "by": _text, "effective_at": _date},
         "change_failed": {**_VENDOR, "after": _text, "reason": _text},
         "change_failed_staff": {**_VENDOR, "after": _text},

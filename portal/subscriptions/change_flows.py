@@ -16,7 +16,7 @@ from portal.kit.errors import Conflict, Invalid, NotFound, Unavailable
 from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
-from portal.subscriptions import changes, queries, remote, service
+from portal.subscriptions import changes, queries, remote, service, transfer_changes
 from portal.subscriptions.flows import offered, release_schedule, sync
 from portal.subscriptions.history import expect_version, lock
 from portal.subscriptions.rules import ChangeState, Ended, Provider, When, next_charge, preview_holds
@@ -49,8 +49,12 @@ def preview_change(vendor_id: int, price_id: int, when: When, at: datetime | Non
     """
     held = queries.held(vendor_id)
     price, tier = offered(price_id, vendor_id)
+    if held.provider == Provider.STRIPE and price.stripe_price_id is None:
+        raise Conflict(N_("Stripe does not know this price yet. Please try again in a few minutes."), code="not_pushed")
     now = clock.business()
     free = _free(when, tier, price, held, now)
+    if held.provider == Provider.TRANSFER and when == When.NOW:
+        return _by_transfer(free, held, at, now)
     if held.provider != Provider.STRIPE or when == When.NEXT or held.stripe_subscription_id is None:
         return free
     if at is None or not preview_holds(at, held.period_start, now):
@@ -69,6 +73,15 @@ def preview_change(vendor_id: int, price_id: int, when: When, at: datetime | Non
         }
     )
     return replace(free, **_figures(document), next_at=next_at, proration_at=at)
+
+
+def _by_transfer(free: Preview, held: queries.Held, at: datetime | None, now: datetime) -> Preview:
+    if at is None or not preview_holds(at, held.period_start, now):
+        at = now.replace(microsecond=0)
+    found = transfer_changes.prospect(held, free.price, free.tier, at, now)
+    lines = tuple((line.description, Money(line.amount_minor, free.due.currency)) for line in found.lines)
+    q = found.quote
+    return replace(free, lines=lines, tax=q.tax, balance=q.balance, due=q.due, next_at=found.next_at, proration_at=at)
 
 
 def _free(when: When, tier: Tier, price: Price, held: queries.Held, now: datetime) -> Preview:
@@ -129,7 +142,7 @@ def change_tier(
         with unit_of_work():
             service.choose_tier(vendor_id, tier, price, actor=actor, now=now, base_version=base_version)
         return ChangeState.APPLIED
-    if shown is not None and held.version == base_version:
+    if shown is not None and held.version == base_version and held.provider == Provider.STRIPE:
         _check_shown(vendor_id, price_id, when, shown, proration_at)
     with unit_of_work():
         change = changes.request(
@@ -146,6 +159,8 @@ def change_tier(
         )
         data = {"price": price.id, "tier": tier.code, "when": str(when), "change": change.id}
         audit.record(actor, "subscription.change_requested", vendor_id=vendor_id, data=data, now=now)
+        if held.provider == Provider.TRANSFER:
+            return transfer_changes.carry_out(change, actor=actor, shown=shown, now=now)
         outbox.enqueue(
             "subscriptions.carry_on_change",
             dedupe_key=f"carry-on-change:{change.id}",
@@ -257,6 +272,9 @@ def _phases(schedule: dict[str, Any], change: queries.Change) -> dict[str, Any]:
 def undo_change(vendor_id: int, *, actor: Actor, base_version: int) -> None:
     """Take back a change that is scheduled; Conflict when it has happened or was undone meanwhile."""
     held = queries.held(vendor_id)
+    if held.provider == Provider.TRANSFER:
+        _drop_by_transfer(vendor_id, actor, base_version, "subscription.change_undone")
+        return
     change = queries.scheduled_change(vendor_id)
     if change is None or held.stripe_subscription_id is None:
         raise Conflict(N_("There is no scheduled change to undo."))
@@ -276,8 +294,10 @@ def give_up(vendor_id: int, *, actor: Actor, base_version: int) -> ChangeState:
 
     Gives ``applied`` when it was paid at the same moment. Conflict when nothing waits, or somebody was quicker.
     """
-    change = queries.awaited_change(vendor_id)
     held = queries.held(vendor_id)
+    if held.provider == Provider.TRANSFER:
+        return _drop_by_transfer(vendor_id, actor, base_version, "subscription.change_given_up")
+    change = queries.awaited_change(vendor_id)
     if change is None or held.stripe_subscription_id is None:
         raise Conflict(N_("There is no change that waits for a payment."), code="nothing_waits")
     with unit_of_work():
@@ -290,6 +310,14 @@ def give_up(vendor_id: int, *, actor: Actor, base_version: int) -> ChangeState:
             stripe.current().invoice_void(change.stripe_invoice_id, f"give-up-{change.id}")
     sync(vendor_id, held.stripe_subscription_id)
     return queries.change(change.id).state
+
+
+def _drop_by_transfer(vendor_id: int, actor: Actor, base_version: int, what: str) -> ChangeState:
+    now = clock.business()
+    with unit_of_work():
+        change = transfer_changes.undo(vendor_id, actor=actor, base_version=base_version, now=now)
+        audit.record(actor, what, vendor_id=vendor_id, data={"change": change.id}, now=now)
+        return ChangeState(change.state)
 
 
 def drop_unsold(change_id: int) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from portal.audit import service as audit
+from portal.billing import transfers
 from portal.catalog.rules import Cycle, Price, Tier
 from portal.credits import service as credits
 from portal.credits.rules import EntryKind, LotKind
@@ -28,6 +29,7 @@ from portal.subscriptions.rules import (
     person_hash,
     reminder_due,
 )
+from portal.subscriptions.states import Event, after
 
 LONGEST_EXTENSION = 90
 
@@ -187,6 +189,8 @@ def tend_trial(vendor_id: int, *, now: datetime) -> None:
         subscription.status = Status.TRIAL_ENDED
         entitlements.end_tier_grants(vendor_id, now=now)
         note(subscription, "trial_ended", actor=SYSTEM, now=now)
+        if transfers.is_awaited(vendor_id):  # what was ordered by transfer still comes: nothing is left to choose
+            subscription.status = after(subscription.status, Event.AWAIT_PAYMENT)
         mails.trial_ended(subscription, now)
     elif days := reminder_due(subscription.trial_ends_at, now):
         mails.trial_ending(subscription, days, now)

@@ -77,6 +77,8 @@ class Renderer:
         if code is None:
             return full_address(self._app, "profile.index")
         endpoint = PAGES.get(mail.kind, "vendor_billing.index")
+        if "transfer" in mail.params and mail.kind != "transfer_approved":
+            return full_address(self._app, "vendor_transfer.show", code=code, transfer_id=mail.params["transfer"])
         takes_code = any("code" in rule.arguments for rule in self._app.url_map.iter_rules(endpoint))
         return full_address(self._app, endpoint, **({"code": code} if takes_code else {}))
 

@@ -66,6 +66,7 @@ class StripeGateway:
     def __init__(self, secret_key: str, api_base: str, max_retries: int) -> None:
         self._key, self._base, self._retries = secret_key, api_base.rstrip("/"), max_retries
         self._made: StripeClient | None = None
+        self._tax_rates: dict[str, Document] = {}
 
     @property
     def _v1(self) -> Any:
@@ -132,6 +133,57 @@ class StripeGateway:
         """A payment method with its card's brand, last four digits and fingerprint."""
         return self._call(lambda: self._v1.payment_methods.retrieve(payment_method_id))
 
+    # payment methods ----------------------------------------------------------------------------------------------
+    def customer(self, customer_id: str) -> Document:
+        """A customer as it is now."""
+        return self._call(lambda: self._v1.customers.retrieve(customer_id))
+
+    def customers_since(self, since: int) -> list[Document]:
+        """Customers made since a Unix time, newest first."""
+        return list(self._all(lambda: self._v1.customers.list({"created": {"gte": since}, "limit": 100})))
+
+    def payment_methods(self, customer_id: str) -> list[Document]:
+        """What a customer can pay with, newest first."""
+        return list(self._all(lambda: self._v1.customers.payment_methods.list(customer_id, {"limit": 100})))
+
+    def payment_method_detach(self, payment_method_id: str, key: str) -> Document:
+        """Take a payment method from its customer, for good."""
+        return self._call(lambda: self._v1.payment_methods.detach(payment_method_id, {}, {"idempotency_key": key}))
+
+    def subscription_pay_with(self, subscription_id: str, payment_method_id: str) -> Document:
+        """Let a subscription be paid with this; the same again changes nothing, so it needs no key of ours."""
+        params = {"default_payment_method": payment_method_id}
+        return self._call(lambda: self._v1.subscriptions.update(subscription_id, params))
+
+    def setup_open(self, params: Params) -> Document:
+        """Open a page that asks for a card and charges nothing; an unused one expires, so it needs no key of ours."""
+        return self._call(lambda: self._v1.checkout.sessions.create(params))
+
+    def setup_session(self, session_id: str) -> Document:
+        """Such a page as it is now, with its setup intent."""
+        return self._call(lambda: self._v1.checkout.sessions.retrieve(session_id, {"expand": ["setup_intent"]}))
+
+    # money that goes back -----------------------------------------------------------------------------------------
+    def payment_intent(self, payment_intent_id: str) -> Document:
+        """A payment as it is now."""
+        return self._call(lambda: self._v1.payment_intents.retrieve(payment_intent_id))
+
+    def refund_create(self, params: Params, key: str) -> Document:
+        """Give back a payment or a part of it."""
+        return self._call(lambda: self._v1.refunds.create(params, {"idempotency_key": key}))
+
+    def refunds(self, payment_intent_id: str) -> list[Document]:
+        """Every refund of a payment, newest first, whoever made it."""
+        return list(self._all(lambda: self._v1.refunds.list({"payment_intent": payment_intent_id, "limit": 100})))
+
+    def dispute(self, dispute_id: str) -> Document:
+        """A dispute as it is now."""
+        return self._call(lambda: self._v1.disputes.retrieve(dispute_id))
+
+    def disputes(self, payment_intent_id: str) -> list[Document]:
+        """The disputes of a payment."""
+        return list(self._all(lambda: self._v1.disputes.list({"payment_intent": payment_intent_id, "limit": 100})))
+
     # checkout -----------------------------------------------------------------------------------------------------
     def checkout_create(self, params: Params, key: str) -> Document:
         """Open a Checkout session."""
@@ -190,12 +242,21 @@ class StripeGateway:
 
     # invoices and events ------------------------------------------------------------------------------------------
     def invoice(self, invoice_id: str) -> Document:
-        """An invoice as it is now, with its payments and all its lines."""
+        """An invoice as it is now, with its payments, all its lines, and the tax rates that it names in full."""
         invoice = self._call(lambda: self._v1.invoices.retrieve(invoice_id, {"expand": ["payments"]}))
         if invoice["lines"].get("has_more"):
             lines = self._all(lambda: self._v1.invoices.line_items.list(invoice_id, {"limit": 100}))
             invoice["lines"] = {**invoice["lines"], "data": list(lines), "has_more": False}
+        for tax in invoice.get("total_taxes") or []:
+            if named := tax.get("tax_rate_details"):
+                tax["tax_rate_details"] = {**named, "tax_rate": self._tax_rate(named["tax_rate"])}
         return invoice
+
+    def _tax_rate(self, rate_id: str) -> Document:
+        """A tax rate. Its percentage never changes, so that it is asked for once."""
+        if rate_id not in self._tax_rates:
+            self._tax_rates[rate_id] = self._call(lambda: self._v1.tax_rates.retrieve(rate_id))
+        return self._tax_rates[rate_id]
 
     def invoices(self, customer_id: str) -> list[Document]:
         """A customer's invoices, newest first."""
@@ -205,9 +266,9 @@ class StripeGateway:
         """What a change would cost, to the cent; nothing is changed."""
         return self._call(lambda: self._v1.invoices.create_preview(params))
 
-    def invoice_pay(self, invoice_id: str, key: str) -> Document:
-        """Try to collect an open invoice now."""
-        return self._call(lambda: self._v1.invoices.pay(invoice_id, {}, {"idempotency_key": key}))
+    def invoice_pay(self, invoice_id: str, key: str, params: Params | None = None) -> Document:
+        """Try to collect an open invoice now; ``params`` may name another payment method."""
+        return self._call(lambda: self._v1.invoices.pay(invoice_id, params or {}, {"idempotency_key": key}))
 
     def invoice_void(self, invoice_id: str, key: str) -> Document:
         """Give up an open invoice; a change of the subscription that waited for it is dropped."""

@@ -21,6 +21,8 @@ DOORS: tuple[str, ...] = (
     "vendor.plans",
     "vendor.billing",
     "vendor.checkout",
+    "vendor.payment_methods",
+    "vendor.purchases",
     "vendor.ending",
     "vendor.billing_details",
     "admin.home",

@@ -15,7 +15,7 @@ from portal.kit.money import Money
 
 @dataclass(frozen=True, slots=True)
 class InvoiceRow:
-    """An invoice as lists show it."""
+    """An invoice as lists show it. ``number`` is the proforma's while there is no other; ``due`` is left to pay."""
 
     id: int
     number: str | None
@@ -27,6 +27,12 @@ class InvoiceRow:
     next_attempt_at: datetime | None
     hosted_url: str | None
     pdf_url: str | None
+    provider: str = "stripe"
+
+    @property
+    def has_pdf(self) -> bool:
+        """Is there a paper to hand out?"""
+        return self.provider == "transfer" or bool(self.pdf_url)
 
 
 def latest(vendor_id: int, limit: int = 3) -> Sequence[InvoiceRow]:
@@ -34,6 +40,7 @@ def latest(vendor_id: int, limit: int = 3) -> Sequence[InvoiceRow]:
     columns = (
         Invoice.id, Invoice.number, Invoice.status, Invoice.reason, Invoice.currency, Invoice.total_minor,
         Invoice.due_minor, Invoice.issued_at, Invoice.next_attempt_at, Invoice.hosted_url, Invoice.pdf_url,
+        Invoice.proforma_number, Invoice.paid_minor, Invoice.provider,
     )  # fmt: skip
     rows = db.session.execute(
         select(*columns)
@@ -43,8 +50,9 @@ def latest(vendor_id: int, limit: int = 3) -> Sequence[InvoiceRow]:
     )
     return [
         InvoiceRow(
-            r.id, r.number, InvoiceStatus(r.status), r.reason, Money(r.total_minor, r.currency),
-            Money(r.due_minor, r.currency), r.issued_at, r.next_attempt_at, r.hosted_url, r.pdf_url,
+            r.id, r.number or r.proforma_number, InvoiceStatus(r.status), r.reason, Money(r.total_minor, r.currency),
+            Money(r.due_minor - (r.paid_minor if r.status == InvoiceStatus.OPEN else 0), r.currency), r.issued_at,
+            r.next_attempt_at, r.hosted_url, r.pdf_url, r.provider,
         )
         for r in rows
     ]  # fmt: skip

@@ -48,6 +48,24 @@ def decode(cursor: str, width: int) -> tuple[bool, list[Any]]:
     return bool(backwards), out
 
 
+def check(cursor: str | None, kinds: Sequence[type]) -> None:
+    """NotFound unless a cursor holds values of these kinds: anybody may send one, and the database must not choke."""
+    if cursor is None:
+        return
+    _, values = decode(cursor[:1000], len(kinds))
+    for value, kind in zip(values, kinds, strict=True):
+        if type(value) is not kind or not _holds(value):
+            raise NotFound
+
+
+def _holds(value: Any) -> bool:
+    if isinstance(value, datetime):
+        return value.tzinfo is not None
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return "\0" not in value and len(value) <= 200
+
+
 def _after(keys: Sequence[SortKey], values: Sequence[Any], backwards: bool) -> ColumnElement[bool]:
     """Rows beyond the edge: (a > x) or (a = x and b > y) …, each column in its own direction."""
     alternatives: list[ColumnElement[bool]] = []

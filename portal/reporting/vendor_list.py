@@ -1,6 +1,5 @@
 """The back office's list of vendors: search, filters, sorting and keyset paging in one query (ADM-1)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -13,7 +12,6 @@ from portal.identity.models import Membership, User, Vendor
 from portal.identity.rules import Role, Stage
 from portal.kit import paging
 from portal.kit.db import db
-from portal.kit.errors import NotFound
 from portal.kit.money import Money
 from portal.kit.paging import Page, SortKey
 from portal.reporting.rules import code_part, recurring, search_words, spellings
@@ -97,27 +95,9 @@ def page(wanted: VendorFilter, cursor: str | None, size: int = PAGE_SIZE) -> Pag
     """One page of vendors in one query, whatever their number. NotFound for a cursor that this list did not make."""
     column, kind = SORTS[wanted.column]
     keys: list[SortKey] = [(column, wanted.direction), (Vendor.id, wanted.direction)]
-    _check(cursor, (kind, int))
+    paging.check(cursor, (kind, int))
     found = paging.fetch(_statement(wanted), keys, cursor, size)
     return Page([_row(row) for row in found.rows], found.previous, found.next)
-
-
-def _check(cursor: str | None, kinds: Sequence[type]) -> None:
-    """A cursor is what somebody sent: values of another kind would be the database's error instead of a 404."""
-    if cursor is None:
-        return
-    _, values = paging.decode(cursor[:1000], len(kinds))
-    for value, kind in zip(values, kinds, strict=True):
-        if type(value) is not kind or not _holds(value):
-            raise NotFound
-
-
-def _holds(value: Any) -> bool:
-    if isinstance(value, datetime):
-        return value.tzinfo is not None
-    if isinstance(value, int):
-        return abs(value) < 2**63
-    return "\0" not in value and len(value) <= 200
 
 
 def _statement(wanted: VendorFilter) -> Select[Any]:

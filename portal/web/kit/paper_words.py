@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from portal.billing import documents, payment_slip, references
 from portal.billing.paper import Kind, Line, Paper, TaxLine
 from portal.billing.rules import Category
+from portal.kit.money import Money
 from portal.web.kit import filters
 
 #: Where the postcode stands behind the city.
@@ -129,7 +130,7 @@ def _period(start: datetime | None, end: datetime | None) -> str | None:
 def _totals(paper: Paper) -> list[dict[str, Any]]:
     """Net, each tax, gross; then what was paid of it and what is left."""
     rows = [(_("Net"), paper.subtotal_minor, False)] if paper.taxes else []
-    rows += [(tax_label(tax, paper), tax.amount_minor, False) for tax in paper.taxes]
+    rows += [(tax_label(tax, paper.money(tax.base_minor)), tax.amount_minor, False) for tax in paper.taxes]
     rows.append((_("Total"), paper.total_minor, True))
     if paper.balance_used_minor:
         rows.append((_("From your balance"), -paper.balance_used_minor, False))
@@ -144,10 +145,10 @@ def _totals(paper: Paper) -> list[dict[str, Any]]:
     ]
 
 
-def tax_label(tax: TaxLine, paper: Paper) -> str:
+def tax_label(tax: TaxLine, base: Money) -> str:
     """VAT 19% on €100.00."""
-    base = filters.money(paper.money(tax.base_minor))
-    return _("%(tax)s %(rate)s on %(base)s", tax=filters.translated(tax.label), rate=percent(tax.rate_bp), base=base)
+    label, rate = filters.translated(tax.label), percent(tax.rate_bp)
+    return _("%(tax)s %(rate)s on %(base)s", tax=label, rate=rate, base=filters.money(base))
 
 
 def percent(rate_bp: int) -> str:

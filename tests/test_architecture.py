@@ -126,6 +126,8 @@ def test_every_table_of_tenants_has_a_vendor(built_app: Flask) -> None:
         "refresh_tokens": "a token may be for no vendor",
         "tier_prices": "a public price belongs to nobody",
         "credit_accounts": "its key is the vendor",
+        "support_tickets": "a visitor's question belongs to nobody",
+        "ticket_messages": "a visitor's question belongs to nobody",
         "entitlement_versions": "its key is the vendor",
     }
     for mapper in Base.registry.mappers:

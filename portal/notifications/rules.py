@@ -48,6 +48,7 @@ def _maybe_money(value: Any) -> bool:
 
 _LOGIN = {"user_id": _number}
 _VENDOR = {"vendor_code": _text, "vendor_name": _text}
+_TICKET = {"subject": _text, "body": _text, "by": _text}
 
 KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
     {
@@ -94,6 +95,9 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "change_scheduled": {**_VENDOR, "after": _text, "by": _text, "effective_at": _date},
         "change_failed": {**_VENDOR, "after": _text, "reason": _text},
         "change_failed_staff": {**_VENDOR, "after": _text},
+        "ticket_answered": {**_VENDOR, **_TICKET, "ticket_id": _number},
+        "contact_answered": _TICKET,
+        "ticket_for_staff": {**_TICKET, "ticket_id": _number, "sender": _text},
     }
 )
 

@@ -202,6 +202,16 @@ def unsold_changes(until: datetime) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
+class DecidedAddon:
+    """What becomes of an add-on that the coming tier does not include: kept at a price (``amount``), or ended (None)."""
+
+    name: str
+    variant: str
+    amount: Money | None
+    cycle: Cycle | None
+
+
+@dataclass(frozen=True, slots=True)
 class PendingChange:
     """A change that is not finished, as cards show it. ``pay_url`` leads to Stripe's page of the invoice that it waits
     for, ``expires_at`` says until when; ``choices`` is what becomes of add-ons.
@@ -217,6 +227,16 @@ class PendingChange:
     pay_url: str | None = None
     expires_at: datetime | None = None
     choices: dict[str, Any] | None = None
+
+    @property
+    def addons(self) -> list[DecidedAddon]:
+        """What was decided about add-ons when the change was confirmed (SUB-5)."""
+        return [
+            DecidedAddon(a["name"], a["variant"], Money(a["minor"], a["currency"]), Cycle(a["cycle"]))
+            if a["keep"]
+            else DecidedAddon(a["name"], a["variant"], None, None)
+            for a in (self.choices or {}).get("addons", [])
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from tests.support import people
 WHEN = datetime(2027, 1, 29, 12, 0, tzinfo=UTC).isoformat()
 EUR = {"minor": 4839, "currency": "EUR"}
 VENDOR = {"vendor_code": "kilim-house", "vendor_name": "Kilim House"}
+TICKET = {"subject": "How do I export?", "body": "Open the menu.\n\nChoose export.", "by": "Sam Staff"}
 
 #: kind → (params beyond those that every mail of its sort has, words that must be there, the page it leads to)
 MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
@@ -102,6 +103,17 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         {**VENDOR, "after": "Business", "reason": "not paid in time"},
         ["Business", "Nothing was charged", "You keep the plan that you have."],
         "/vendor/kilim-house/plans",
+    ),
+    "ticket_answered": (
+        {**VENDOR, **TICKET, "ticket_id": 7},
+        ["How do I export?", "Sam Staff", "Open the menu", "Choose export"],
+        "/vendor/kilim-house/support/7",
+    ),
+    "contact_answered": (TICKET, ["How do I export?", "Open the menu"], "/contact"),
+    "ticket_for_staff": (
+        {**TICKET, "ticket_id": 7, "sender": "Ada <ada@example.com>"},
+        ["How do I export?", "Open the menu"],
+        "/admin/support/7",
     ),
     "change_failed_staff": ({**VENDOR, "after": "Business"}, ["Kilim House", "Business", "retired"], "/admin/vendors/"),
 }

@@ -4,20 +4,26 @@ import re
 from typing import Any
 
 import pytest
+import requests
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from portal.billing.models import Invoice
+from portal.catalog import queries as catalog
+from portal.catalog import service as prices
 from portal.catalog.rules import Cycle, Metric
+from portal.kit import clock
+from portal.kit.actor import SYSTEM
 from portal.kit.db import db
+from portal.kit.unit_of_work import unit_of_work
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.models import TierChange
 from portal.subscriptions.rules import Status
 from tests.support.people import Someone, post, text_of
 from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
-from tests.support.stories import lives_on, settle
+from tests.support.stories import lives_on, push_catalog, settle, stripe_post
 from tests.support.travel import Travel
 from tests.web.test_vendor_billing import stands, uses
 from tests.web.test_vendor_checkout import PARTIAL, owner, pays_through, price_id, stripe_is_away
@@ -240,9 +246,181 @@ def test_while_an_invoice_is_unpaid_the_way_leads_to_billing(
 
 def test_a_change_that_is_under_way_is_not_overtaken(client: FlaskClient, paying: Someone) -> None:
     confirms(client, paying, shows(client, paying, "essential"))
-    from portal.kit.unit_of_work import unit_of_work
-
     with unit_of_work() as session:
         session.scalars(select(TierChange)).one().state = "requested"
     assert shows(client, paying, "business").status_code == 409
     assert "We are waiting for Stripe" in text_of(client.get(f"/vendor/{paying.code}/billing"))
+
+
+def new_price(tier: str, minor: int, vendor_id: int | None = None) -> None:
+    """The operator changes a price (or agrees one), and Stripe learns of it."""
+    found = catalog.tier_by_code(tier)
+    assert found is not None
+    with unit_of_work():
+        prices.change_price(found.id, Cycle.MONTHLY, "EUR", minor, vendor_id=vendor_id, actor=SYSTEM,
+                            now=clock.business())  # fmt: skip
+    push_catalog()
+
+
+def test_a_price_that_the_operator_changed_meanwhile_is_told_and_not_charged(
+    client: FlaskClient, paying: Someone
+) -> None:
+    page = shows(client, paying, "business")
+    new_price("business", 22900)
+    answer = confirms(client, paying, page)
+    assert answer.status_code == 409
+    assert "The price of Business has changed: it is €229.00 now. Nothing was charged" in text_of(answer)
+    assert db.session.scalars(select(TierChange.id)).all() == []
+    assert fields(answer)["price"] == str(price_id("business")), "the new price can be confirmed at once"
+    assert confirms(client, paying, answer).status_code == 303
+
+
+def test_a_tier_that_was_taken_off_the_market_meanwhile_is_told(client: FlaskClient, paying: Someone) -> None:
+    page = shows(client, paying, "business")
+    retire("business")
+    answer = confirms(client, paying, page)
+    assert answer.status_code == 409 and "This plan is not sold any more. Nothing was changed." in text_of(answer)
+
+
+def retire(tier: str) -> None:
+    found = catalog.tier_by_code(tier)
+    assert found is not None
+    with unit_of_work():
+        prices.retire_tier(found.id, actor=SYSTEM, now=clock.business())
+
+
+def test_a_credit_that_came_meanwhile_asks_again(client: FlaskClient, paying: Someone, sandbox: Sandbox) -> None:
+    page = shows(client, paying, "business")
+    before = int(fields(page)["due_minor"])
+    customer = subscriptions.held(paying.vendor_id).stripe_customer_id
+    stripe_post(sandbox, f"customers/{customer}", balance="-1000")
+    answer = confirms(client, paying, page)
+    assert answer.status_code == 409 and "The amount has changed since you looked" in text_of(answer)
+    assert "Credit on your account -€10.00" in text_of(answer)
+    assert int(fields(answer)["due_minor"]) in range(before - 1002, before - 999)
+    assert db.session.scalars(select(TierChange.id)).all() == []
+
+
+def test_a_preview_of_sixteen_minutes_ago_is_not_charged(client: FlaskClient, paying: Someone, travel: Travel) -> None:
+    page = shows(client, paying, "business")
+    travel.on(minutes=16)
+    assert confirms(client, paying, page).status_code == 409
+    assert tier_of(paying) == "professional"
+
+
+def test_a_loss_must_be_confirmed_in_so_many_words(client: FlaskClient, paying: Someone) -> None:
+    page = shows(client, paying, "essential")
+    assert "I know what I lose from 28 February 2027 on" in text_of(page)
+    answer = confirms(client, paying, page, understood="")
+    assert answer.status_code == 422 and "Please confirm below that you know what you lose." in text_of(answer)
+    unasked = confirms(client, paying, page, **{"addon-custom-domain": "both"})
+    assert unasked.status_code == 422 and "Choose whether to keep it." in text_of(unasked)
+    assert db.session.scalars(select(TierChange.id)).all() == []
+
+
+def test_an_upgrade_asks_for_no_such_word(client: FlaskClient, paying: Someone) -> None:
+    assert "understood" not in shows(client, paying, "business").get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [("keep", "Custom domain stays, for €15.00 per year"), ("end", "Custom domain ends then")],
+)
+def test_an_included_addon_is_kept_or_ends_as_was_decided(
+    client: FlaskClient, paying: Someone, choice: str, says: str
+) -> None:
+    page = shows(client, paying, "essential")
+    assert "Custom domain is not included any more" in text_of(page) and "€15 per year" in text_of(page)
+    assert confirms(client, paying, page, **{"addon-custom-domain": choice}).status_code == 303
+    assert says in text_of(client.get(f"/vendor/{paying.code}/billing"))
+    decided = db.session.scalars(select(TierChange.choices)).one()
+    assert decided is not None and decided["addons"][0]["keep"] == (choice == "keep")
+
+
+def test_each_limit_that_would_be_exceeded_leads_to_its_meter(client: FlaskClient, paying: Someone) -> None:
+    uses(paying, Metric.TEAM_MEMBERS, 3)
+    html = shows(client, paying, "essential").get_data(as_text=True)
+    link = f'<a href="/vendor/{paying.code}/billing#meter-team_members">Team members: 3 in use, 1 allowed</a>'
+    assert link in html
+    assert 'id="meter-team_members"' in client.get(f"/vendor/{paying.code}/billing").get_data(as_text=True)
+
+
+def test_who_pays_an_old_price_keeps_it_and_is_told_what_leaving_means(client: FlaskClient, paying: Someone) -> None:
+    new_price("professional", 12900)
+    page = text_of(client.get(f"/vendor/{paying.code}/plans"))
+    assert "The price you bought at; new customers pay €129.00." in page
+    assert "You pay €99.00 per month, a price that is not sold any more." in text_of(shows(client, paying, "business"))
+
+
+def test_an_agreed_price_is_seen_by_its_vendor_alone_and_can_be_taken(client: FlaskClient, paying: Someone) -> None:
+    new_price("enterprise", 49900, paying.vendor_id)
+    page = text_of(client.get(f"/vendor/{paying.code}/plans"))
+    assert "Enterprise €499 per month Agreed with you." in page
+    agreed = catalog.offer("enterprise", Cycle.MONTHLY, vendor_id=paying.vendor_id)
+    assert agreed is not None
+    where = f"/vendor/{paying.code}/plans/change"
+    shown = client.get(where, query_string={"price": agreed.id}, headers=PARTIAL)
+    assert shown.status_code == 200 and confirms(client, paying, shown).status_code == 303
+    assert tier_of(paying) == "enterprise"
+
+
+def test_a_price_agreed_with_somebody_else_is_nothing_here(client: FlaskClient, paying: Someone) -> None:
+    from tests.support import people
+
+    other = people.register("bob@example.com", business="Bob's Bikes", name="Bob Other")
+    new_price("enterprise", 49900, other.vendor_id)
+    agreed = catalog.offer("enterprise", Cycle.MONTHLY, vendor_id=other.vendor_id)
+    assert agreed is not None
+    where = f"/vendor/{paying.code}/plans/change"
+    assert client.get(where, query_string={"price": agreed.id}, headers=PARTIAL).status_code == 404
+    assert "€499" not in text_of(client.get(f"/vendor/{paying.code}/plans"))
+
+
+def refuses_its_card(sandbox: Sandbox, who: Someone, method: str) -> None:
+    held = subscriptions.held(who.vendor_id)
+    made = stripe_post(sandbox, f"payment_methods/{method}/attach", customer=str(held.stripe_customer_id))["id"]
+    stripe_post(sandbox, f"subscriptions/{held.stripe_subscription_id}", default_payment_method=made)
+
+
+def test_a_card_that_must_be_confirmed_leads_there_and_says_until_when(
+    client: FlaskClient, paying: Someone, sandbox: Sandbox
+) -> None:
+    refuses_its_card(sandbox, paying, "pm_card_authenticationRequired")
+    settle(sandbox, client)
+    answer = confirms(client, paying, shows(client, paying, "business"))
+    assert answer.status_code == 303 and str(answer.location).endswith("/billing#pay")
+    page = client.get(f"/vendor/{paying.code}/billing")
+    assert "Your card must be confirmed first." in text_of(page)
+    assert "Confirm your card: Business opens when it is paid" in text_of(page)
+    # It is 5 February, noon; a change that nobody pays lapses after 23 hours.
+    assert "You can confirm until 6 February 2027, 11:" in text_of(page)
+    link = re.search(r'href="([^"]+/i/[^"]+)"', page.get_data(as_text=True))
+    assert link and requests.get(link[1], timeout=20).status_code == 200
+    assert tier_of(paying) == "professional"
+    assert shows(client, paying, "essential").status_code == 409
+
+
+def test_a_change_that_waits_can_be_given_up(client: FlaskClient, paying: Someone, sandbox: Sandbox) -> None:
+    refuses_its_card(sandbox, paying, "pm_card_chargeCustomerFail")
+    settle(sandbox, client)
+    confirms(client, paying, shows(client, paying, "business"))
+    version = subscriptions.held(paying.vendor_id).version
+    given_up = post(client, f"/vendor/{paying.code}/plans/give-up", {"base_version": version})
+    assert "The change was given up. Nothing was charged" in text_of(client.get(str(given_up.location)))
+    settle(sandbox, client)
+    change = db.session.scalars(select(TierChange).execution_options(populate_existing=True)).one()
+    assert (change.state, change.error) == ("undone", "given up")
+    charged = db.session.scalars(select(Invoice).where(Invoice.reason == "subscription_update")).one()
+    assert charged.status == "void"
+    again = post(client, f"/vendor/{paying.code}/plans/give-up", {"base_version": version})
+    assert again.status_code == 409
+    assert shows(client, paying, "business").status_code == 200, "the way is free again"
+
+
+def test_an_open_invoice_beside_the_plan_stands_in_the_way_too(client: FlaskClient, paying: Someone) -> None:
+    with unit_of_work() as session:
+        first = session.scalars(select(Invoice).order_by(Invoice.id)).first()
+        assert first is not None
+        first.status, first.due_minor, first.paid_minor = "open", 500, 0
+    answer = shows(client, paying, "business")
+    assert answer.status_code == 409 and "An invoice is unpaid. Pay it first" in text_of(answer)

@@ -137,8 +137,14 @@ def _item(
 
 def _admin_nav() -> list[NavItem]:
     return [
-        _item(_("Vendors"), "admin_vendors.index", "users", also=("admin_vendor", "admin_tier", "admin_trial")),
+        _item(
+            _("Vendors"),
+            "admin_vendors.index",
+            "users",
+            also=("admin_vendor", "admin_tier", "admin_trial", "admin_reconcile"),
+        ),
         _item(_("Webhooks"), "admin_webhooks.index", "webhook"),
+        _item(_("Support"), "admin_support.index", "lifebuoy"),
         _item(_("Profile"), "profile.index", "user-circle", also=("security",)),
         _item(_("Style guide"), "admin_styleguide.index", "palette", group=_("Reference")),
     ]
@@ -166,6 +172,7 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
         _item(_("Dashboard"), "vendor_dashboard.index", "layout-dashboard", locked=bool(closed)),
         _item(_("Billing"), "vendor_billing.index", "credit-card", also=("vendor_checkout",), code=vendor.code),
         _item(_("Plans"), "vendor_plans.index", "stack-2", code=vendor.code),
+        _item(_("Support"), "vendor_support.index", "lifebuoy", code=vendor.code),
         _item(_("Profile"), "profile.index", "user-circle", also=("security",)),
     ]
     frame.credits_href = url_for("vendor_billing.credits", code=vendor.code)

@@ -12,4 +12,5 @@ limiter = Limiter(get_remote_address, default_limits=[])
 SIGN_IN = "60 per 15 minutes"
 REGISTER = "30 per hour"
 MAIL_A_LINK = "15 per 15 minutes"
+ASK = "20 per hour"
 OPEN_A_LINK = "60 per 15 minutes"

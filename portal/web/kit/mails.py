@@ -30,9 +30,11 @@ PAGES = {
     "reactivated": "vendor_dashboard.index",
     "cancelled": "vendor_plans.index",
     "change_failed": "vendor_plans.index",
+    "change_failed_staff": "admin_vendor_detail.index",
+    "ticket_answered": "vendor_support.show",
+    "contact_answered": "public_contact.form",
+    "ticket_for_staff": "admin_support.show",
 }
-#: Mails to the operator, and the page of the vendor in question that they lead to.
-STAFF_PAGES = {"change_failed_staff": "admin_vendor_detail.index"}
 
 
 class Renderer:
@@ -71,16 +73,15 @@ class Renderer:
     def _url(self, mail: SentMail) -> str:
         if mail.kind in LINKS:
             return self._signed(mail)
-        if mail.kind in STAFF_PAGES:
-            return full_address(self._app, STAFF_PAGES[mail.kind], vendor_id=mail.vendor_id)
         code = mail.params.get("vendor_code")
-        if code is None:
+        if code is None and mail.kind not in PAGES:
             return full_address(self._app, "profile.index")
         endpoint = PAGES.get(mail.kind, "vendor_billing.index")
         if "transfer" in mail.params and mail.kind != "transfer_approved":
             return full_address(self._app, "vendor_transfer.show", code=code, transfer_id=mail.params["transfer"])
-        takes_code = any("code" in rule.arguments for rule in self._app.url_map.iter_rules(endpoint))
-        return full_address(self._app, endpoint, **({"code": code} if takes_code else {}))
+        known = {"code": code, "vendor_id": mail.vendor_id, "ticket_id": mail.params.get("ticket_id")}
+        wanted = {name for rule in self._app.url_map.iter_rules(endpoint) for name in rule.arguments}
+        return full_address(self._app, endpoint, **{name: known[name] for name in wanted})
 
     def _signed(self, mail: SentMail) -> str:
         purpose, endpoint = LINKS[mail.kind]

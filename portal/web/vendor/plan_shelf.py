@@ -29,9 +29,9 @@ def asked_cycle(held: Overview | None) -> Cycle:
 def shelf(vendor: VendorAtDoor, held: Overview | None, cycle: Cycle) -> dict[str, Any]:
     """The cards in this cycle, the switch between cycles, and what the yearly price saves."""
     tiers = catalog.tiers()
-    choosable = _with_own(tiers, held)
-    counted = or_none(lambda: usage.meters(vendor.id, held.period_start, clock.business())) if held else None
     agreed = agreed_price(vendor.id)
+    choosable = _with_own(tiers, held.tier_id if held else None, agreed.tier_id if agreed else None)
+    counted = or_none(lambda: usage.meters(vendor.id, held.period_start, clock.business())) if held else None
     return {
         "choices": plan_cards.choices(choosable, held, cycle, counted or (), agreed),
         "cycle": cycle,
@@ -39,13 +39,11 @@ def shelf(vendor: VendorAtDoor, held: Overview | None, cycle: Cycle) -> dict[str
     }
 
 
-def _with_own(tiers: Sequence[Tier], held: Overview | None) -> list[Tier]:
-    """The public tiers, and the vendor's own where it is not (any more) among them."""
-    own = held.tier_id if held else None
-    if own is None or any(tier.id == own for tier in tiers):
-        return list(tiers)
-    hidden = catalog.tier_by_id(own)
-    return sorted([*tiers, hidden], key=lambda tier: tier.position) if hidden else list(tiers)
+def _with_own(tiers: Sequence[Tier], *own: int | None) -> list[Tier]:
+    """The public tiers, and the vendor's own and agreed ones where they are not (any more) among them."""
+    public = {tier.id for tier in tiers}
+    hidden = [catalog.tier_by_id(tier_id) for tier_id in dict.fromkeys(own) if tier_id and tier_id not in public]
+    return sorted([*tiers, *(tier for tier in hidden if tier)], key=lambda tier: tier.position)
 
 
 def reasons() -> dict[str, str]:

@@ -233,6 +233,27 @@ def test_heard_of_late_it_counts_from_stripes_date(
     assert mails(payer) == {"suspended": 1}
 
 
+@pytest.mark.parametrize(("after_retries", "ends"), [("unpaid", Status.SUSPENDED), ("cancel", Status.CANCELLED)])
+def test_stripe_gives_up_before_the_grace_is_over(
+    client: FlaskClient, pushed: Sandbox, debtor: Somebody, later, after_retries: str, ends: Status
+) -> None:
+    """With 14 days of grace Stripe's last try, on day 7, comes first: what it is set to counts."""
+    with unit_of_work():
+        settings.change("grace_days", 14, actor=ADMIN, now=clock.business())
+    pushed.post("/_sandbox/settings", after_retries=after_retries)
+    later(days=8)
+    assert status(debtor) == ends
+    assert rights(debtor) == {}
+    last = "suspended" if ends == Status.SUSPENDED else "cancelled"
+    assert mails_to(debtor)[last] == 1
+    if ends == Status.CANCELLED:
+        assert db.session.query(SentMail).filter_by(kind="cancelled").one().params["cause"] == "unpaid"
+    else:
+        pays_the_invoice(pushed, client, debtor)
+        assert status(debtor) == Status.ACTIVE
+        assert mails(debtor)["reactivated"] == 1
+
+
 @pytest.fixture
 def by_transfer(client: FlaskClient, travel: Travel) -> Somebody:
     """A vendor that pays by bank transfer, for 15 January to 15 February."""

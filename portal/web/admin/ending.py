@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from wtforms import BooleanField, HiddenField, RadioField, SelectField, TextAreaField
+from wtforms import BooleanField, HiddenField, RadioField, SelectChoice, SelectField, TextAreaField
 from wtforms.validators import AnyOf, DataRequired, InputRequired, Length, Optional, Regexp
 
 from portal.identity.rules import StaffKind
@@ -29,7 +29,7 @@ class CancelForm(Form):
 
     when = RadioField(
         _l("When"),
-        choices=[(AT_END, ""), (NOW, "")],
+        choices=[SelectChoice(AT_END, ""), SelectChoice(NOW, "")],
         validate_choice=False,
         validators=[
             InputRequired(_l("Choose when the subscription ends.")),
@@ -38,7 +38,7 @@ class CancelForm(Form):
     )
     feedback = SelectField(
         _l("The vendor's reason"),
-        choices=[("", "")] + [(str(code), "") for code in Feedback],
+        choices=[SelectChoice("", ""), *(SelectChoice(str(code), "") for code in Feedback)],
         validators=[Optional()],
     )
     reason = TextAreaField(
@@ -114,8 +114,11 @@ def _show(vendor_id: int, filled: CancelForm, status: int = 200) -> Response:
     if not filled.base_version.data:
         filled.base_version.data = str(overview.version) if overview else "0"
     possible = ending_choices(overview)
-    filled.when.choices = [(choice, _words(choice, overview)) for choice in possible if overview]
-    filled.feedback.choices = [("", _("Not said")), *((str(f), words.feedback(f)) for f in Feedback)]
+    filled.when.choices = [SelectChoice(choice, _words(choice, overview)) for choice in possible if overview]
+    filled.feedback.choices = [
+        SelectChoice("", _("Not said")),
+        *(SelectChoice(str(code), words.feedback(code)) for code in Feedback),
+    ]
     if possible and filled.when.data not in possible:
         filled.when.data = possible[0]
     return responder.respond(

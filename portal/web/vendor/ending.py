@@ -6,7 +6,7 @@ from datetime import datetime
 from flask import Blueprint, Response, flash, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from wtforms import HiddenField, RadioField, TextAreaField
+from wtforms import HiddenField, RadioField, SelectChoice, TextAreaField
 from wtforms.validators import Length, Optional, Regexp
 
 from portal.accounts.queries import VendorAtDoor
@@ -48,7 +48,7 @@ class CancelForm(Form):
 
     feedback = RadioField(
         _l("Why are you leaving?"),
-        choices=[(str(code), words) for code, words in REASONS.items()],
+        choices=[SelectChoice(str(code), words) for code, words in REASONS.items()],
         validators=[Optional()],
     )
     comment = TextAreaField(

@@ -90,7 +90,7 @@ def _redis(app: Flask, config: Config) -> None:
 
 
 def _pages(app: Flask, config: Config) -> None:
-    from portal.web.kit import errors, filters, forms_globals, frame, headers, limits, signed_in, static_files
+    from portal.web.kit import errors, filters, forms_globals, frame, headers, limits, signed_in, static_files, uploads
 
     if config.trusted_proxies:
         n = config.trusted_proxies
@@ -99,6 +99,7 @@ def _pages(app: Flask, config: Config) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     _follow_request(app, config)
     babel.init_app(app, default_translation_directories=str(ROOT / "portal" / "translations"), locale_selector=_locale)
+    uploads.init_app(app)
     csrf.init_app(app)
     limits.limiter.init_app(app)
     headers.init_app(app, config)

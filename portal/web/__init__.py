@@ -22,6 +22,8 @@ DOORS: tuple[str, ...] = (
     "vendor.plans",
     "vendor.billing",
     "vendor.checkout",
+    "vendor.pay",
+    "vendor.transfer",
     "vendor.support",
     "vendor.payment_methods",
     "vendor.purchases",

@@ -20,7 +20,7 @@ from portal.kit.errors import Conflict, Invalid, NotFound, PortalError, Unavaila
 from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading
 from portal.subscriptions import queries as subscriptions
-from portal.web.kit import audience, responder, signed_in
+from portal.web.kit import audience, pay_methods, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.vendor import first_plan
 from portal.web.vendor.billing import may_buy
@@ -56,6 +56,13 @@ def _wanted(vendor: VendorAtDoor) -> int:
 
 
 def leave_to_pay(vendor: VendorAtDoor, price_id: int) -> Response:
+    """Where there are several ways to pay, to the page that asks which; else to the card's page at once."""
+    if pay_methods.must_be_chosen():
+        return responder.go(url_for("vendor_pay.form", code=vendor.code, price=price_id))
+    return leave_to_stripe(vendor, price_id)
+
+
+def leave_to_stripe(vendor: VendorAtDoor, price_id: int) -> Response:
     """Send the browser to the Checkout page for this price; two clicks lead to the same page.
 
     NotFound for a price that is not on offer, Conflict (with the way on) when the vendor pays already.
@@ -69,6 +76,10 @@ def leave_to_pay(vendor: VendorAtDoor, price_id: int) -> Response:
     except Conflict as error:
         if error.code == "already_paid":
             error.message = ALREADY_PAID
+        if error.code == "billing_details_needed":
+            plans = url_for("vendor_plans.index", code=vendor.code)
+            details = url_for("vendor_billing_details.form", code=vendor.code, next=plans)
+            error.action = (_("Add the billing address"), details)
         error.action = error.action or (_("See the plans"), url_for("vendor_plans.index", code=vendor.code))
         raise
     except Unavailable as error:

@@ -210,8 +210,9 @@ class StripeGateway:
         return self._call(lambda: self._v1.subscriptions.retrieve(subscription_id, {"expand": expand}))
 
     def subscriptions(self, customer_id: str) -> list[Document]:
-        """A customer's subscriptions, ended ones too."""
-        params = {"customer": customer_id, "status": "all", "limit": 100}
+        """A customer's subscriptions with their default payment methods, ended ones too."""
+        expand = ["data.default_payment_method"]
+        params = {"customer": customer_id, "status": "all", "limit": 100, "expand": expand}
         return list(self._all(lambda: self._v1.subscriptions.list(params)))
 
     def subscription_update(self, subscription_id: str, params: Params, key: str) -> Document:

@@ -40,4 +40,4 @@ def reconcile_all() -> None:
 @task("stripe_events.reconcile_vendor", kind="flow")
 def reconcile_vendor(vendor: int) -> None:
     """Bring one vendor in step with Stripe."""
-    reconcile.vendor(vendor)
+    reconcile.repair(vendor)

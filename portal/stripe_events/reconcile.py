@@ -1,68 +1,82 @@
 """Bringing us in step with Stripe when events were lost: the same verbs as the events', asked for instead of told."""
 
-from dataclasses import dataclass
 from typing import Any
 
-from portal.billing import queries as billing
+from portal.audit import service as audit
 from portal.checkout import flows as checkout
-from portal.checkout import queries as orders
-from portal.checkout.rules import OrderState
 from portal.gateways import stripe
 from portal.identity import queries as identity
-from portal.kit.unit_of_work import end_reading
+from portal.kit import clock
+from portal.kit.actor import SYSTEM, Actor
+from portal.kit.money import Money
+from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.stripe_events import flows
+from portal.stripe_events.compare import Difference, compare, plain_amount
 from portal.subscriptions import queries as subscriptions
-from portal.subscriptions import remote
+
+__all__ = ["Difference", "compare", "repair"]
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A field in which we were out of step with Stripe, before and after."""
+def repair(vendor_id: int, *, actor: Actor = SYSTEM) -> list[Difference]:
+    """Fulfil what was paid and mirror what differs; gives the differences that are gone, and audits them.
 
-    what: str
-    before: Any
-    after: Any
+    Can be repeated at any time; the second time there is nothing to do. What cannot be followed (see Difference)
+    is left as it is. Raises what the gateway raises; what was repaired until then stays repaired.
+    """
+    before = compare(vendor_id)
+    _follow(vendor_id, [each for each in before if each.repairable])
+    if not before:
+        return []
+    after = {(each.field, each.subject) for each in compare(vendor_id)}
+    gone = [each for each in before if (each.field, each.subject) not in after]
+    if gone:
+        data = {"differences": [_plain(each) for each in gone]}
+        with unit_of_work():
+            audit.record(actor, "stripe.reconciled", vendor_id=vendor_id, data=data, now=clock.business())
+    return gone
 
 
-def vendor(vendor_id: int) -> list[Difference]:
-    """Fulfil what was paid, mirror every subscription and invoice of the vendor's customer; says what differed."""
-    found = identity.vendor(vendor_id)
-    customer_id = found.stripe_customer_id if found else None
-    before = snapshot(vendor_id)
-    for order in orders.open_of(vendor_id):
-        checkout.fulfil(order.id)
+def _follow(vendor_id: int, found: list[Difference]) -> None:
+    """Orders first, since they bring the subscription; then invoices, oldest first, each with its subscription."""
+    for order_id in _subjects(found, "order"):
+        checkout.fulfil(int(order_id))
+    customer = identity.vendor(vendor_id)
+    customer_id = customer.stripe_customer_id if customer else None
     end_reading()
-    if customer_id:
-        _follow_all(vendor_id, customer_id)
-    after = snapshot(vendor_id)
-    return [
-        Difference(k, before.get(k), after.get(k)) for k in sorted({*before, *after}) if before.get(k) != after.get(k)
-    ]
-
-
-def _follow_all(vendor_id: int, customer_id: str) -> None:
-    """Two lists from Stripe; only what differs from what we hold is fetched one by one."""
-    gateway = stripe.current()
-    for document in gateway.subscriptions(customer_id):
-        if not subscriptions.in_step(vendor_id, remote.read(document)):
-            end_reading()
-            flows.follow(document["id"], customer_id, document.get("metadata"))
-    known = billing.settled_ids(customer_id)
-    end_reading()
-    for document in reversed(gateway.invoices(customer_id)):
+    invoices = [ident for ident in _subjects(found, "invoice") if not ident.isdigit()]
+    for ident in invoices:
+        document = stripe.current().invoice(ident)
         details = (document.get("parent") or {}).get("subscription_details") or {}
-        if details.get("subscription") and (document["id"], document["status"]) not in known:
-            flows.follow(details["subscription"], customer_id, details.get("metadata"), document["id"])
+        flows.follow(details.get("subscription"), customer_id, details.get("metadata"), ident)
+    wanted = {each.subject for each in found if not each.field.startswith(("order", "invoice"))}
+    for ident in sorted(wanted | _undecided(vendor_id)):
+        flows.follow(ident, customer_id, None)
 
 
-def snapshot(vendor_id: int) -> dict[str, Any]:
-    """What a difference is looked for in."""
+def _subjects(found: list[Difference], field: str) -> list[str]:
+    return list(dict.fromkeys(each.subject for each in found if each.field.startswith(field)))
+
+
+def _undecided(vendor_id: int) -> set[str]:
+    """The subscription while a change of it is under way: mirroring is what settles that."""
     overview = subscriptions.overview(vendor_id)
-    if overview is None:
-        return {}
-    fields = ("status", "tier_code", "amount", "period_start", "period_end", "cancel_at_period_end", "trial_ends_at",
-              "payment_method", "balance")  # fmt: skip
-    state = {f"subscription {name}": getattr(overview, name) for name in fields}
-    state.update({f"invoice {row.number or row.id}": str(row.status) for row in billing.latest(vendor_id, 1000)})
-    state["orders waiting"] = sum(o.state == OrderState.OPEN for o in orders.open_of(vendor_id))
-    return state
+    held = subscriptions.held(vendor_id) if overview and overview.pending else None
+    end_reading()
+    return {held.stripe_subscription_id} if held and held.stripe_subscription_id else set()
+
+
+def _plain(difference: Difference) -> dict[str, Any]:
+    """As the audit log keeps it."""
+    about = f"{difference.field} {difference.label}".strip()
+    return {"what": about, "before": text(difference.ours), "after": text(difference.theirs)}
+
+
+def text(value: Any) -> str:
+    """A value for logs and the command line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return f"{value.get('brand', '')} {value.get('last4', '')}".strip()
+    if isinstance(value, Money):
+        return plain_amount(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,96 @@
+"""Differences between Stripe and the portal, in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+
+from portal.kit.money import Money
+from portal.stripe_events.compare import Difference, Tariff
+from portal.subscriptions.rules import Status
+from portal.web.admin import words
+from portal.web.kit import filters
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the table; ``note`` says why the portal cannot follow by itself, where it cannot."""
+
+    field: str
+    ours: str
+    theirs: str
+    note: str
+
+
+def line(difference: Difference) -> Line:
+    """One difference in words."""
+    ours, theirs = _value(difference.ours), _value(difference.theirs)
+    return Line(_field(difference), ours, theirs, _note(difference))
+
+
+def _field(difference: Difference) -> str:
+    known = {
+        "status": _("Status"),
+        "price": _("Tier and price"),
+        "period_start": _("Period begins"),
+        "period_end": _("Period ends"),
+        "trial_ends_at": _("Trial ends"),
+        "cancel_at_period_end": _("Ends with the period"),
+        "schedule": _("Planned change (schedule)"),
+        "card": _("Card"),
+        "change": _("Change of tier"),
+        "subscription": _("Subscription"),
+        "other_subscription": _("Another subscription at Stripe"),
+        "order": _("Order %(number)s", number=difference.label),
+        "invoice": _("Invoice %(number)s", number=difference.label),
+        "invoice_total": _("Invoice %(number)s, total", number=difference.label),
+        "invoice_paid": _("Invoice %(number)s, paid", number=difference.label),
+        "invoice_rights": _("Invoice %(number)s, what it pays for", number=difference.label),
+    }
+    return known.get(difference.field, difference.field)
+
+
+def _note(difference: Difference) -> str:
+    if difference.repairable:
+        return ""
+    return {
+        "subscription": _("Stripe does not know this subscription. Was another Stripe account connected?"),
+        "other_subscription": _("%(id)s was not ordered here, so the portal does not follow it. Cancel it at Stripe if "
+                                "nobody needs it.", id=difference.subject),
+    }.get(difference.field, _("Stripe's price is not in the catalog. Add it, then compare again."))  # fmt: skip
+
+
+def _value(value: Any) -> str:
+    """By kind: codes become words, amounts and dates are written as everywhere."""
+    if value is None:
+        return _("nothing")
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, datetime):
+        return filters.moment(value)
+    if isinstance(value, Money):
+        return filters.money(value)
+    if isinstance(value, Tariff):
+        return _("%(tier)s, %(rate)s", tier=value.tier, rate=words.rate(value.amount, value.cycle))
+    if isinstance(value, Mapping):
+        brand = str(value.get("brand") or _("Card")).capitalize()
+        return _("%(brand)s ending in %(last4)s", brand=brand, last4=value.get("last4", ""))
+    return words.standing(value) if isinstance(value, Status) else _code(str(value))
+
+
+def _code(value: str) -> str:
+    return {
+        "draft": _("Draft"),
+        "open": _("Open"),
+        "paid": _("Paid"),
+        "void": _("Void"),
+        "uncollectible": _("Uncollectible"),
+        "expired": _("Expired"),
+        "waiting": _("not granted yet"),
+        "awaiting_payment": _("waits for payment"),
+        "active": _("Active"),
+        "trialing": _("Trial"),
+        "past_due": _("Past due"),
+    }.get(value, value)

@@ -101,6 +101,11 @@ def _refuse(subscription: VendorSubscription, price: Price) -> None:
         raise Conflict(N_("An invoice is unpaid. It must be paid before the tier can change."), code="invoice_unpaid")
     if subscription.status != Status.ACTIVE:
         raise Conflict(N_("The subscription is not active."))
+    if subscription.cancel_at_period_end or subscription.cancelled_at is not None:
+        raise Conflict(
+            N_("This subscription is cancelled. Take the cancellation back first, then change the tier."),
+            code="already_cancelled",
+        )
     if subscription.price_id == price.id:
         raise Invalid(fields={"price": N_("That is the tier the vendor has now.")})
     if price.stripe_price_id is None and not by_transfer:

@@ -18,7 +18,7 @@ from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid
 from portal.kit.text import N_
 from portal.subscriptions import mails
-from portal.subscriptions.history import expect_version, lock, note
+from portal.subscriptions.history import expect_version, lock, note, refuse_unless
 from portal.subscriptions.models import Trial, VendorSubscription
 from portal.subscriptions.rules import (
     REMINDER_DAYS,
@@ -29,7 +29,7 @@ from portal.subscriptions.rules import (
     person_hash,
     reminder_due,
 )
-from portal.subscriptions.states import Event, after
+from portal.subscriptions.states import Event, after, allowed
 
 LONGEST_EXTENSION = 90
 
@@ -113,6 +113,7 @@ def choose_tier(vendor_id: int, tier: Tier, price: Price, *, actor: Actor, now: 
     expect_version(subscription, base_version)
     if subscription.provider != Provider.NONE:
         raise Conflict(N_("This subscription is paid for: change it with a preview of what it costs."))
+    refuse_unless(subscription, Event.CHANGE_TIER, actor)
     before = subscription.tier_code
     subscription.tier_code, subscription.tier_id, subscription.price_id = tier.code, tier.id, price.id
     if is_open(Status(subscription.status)):
@@ -133,10 +134,10 @@ def extend_local_trial(
     check_days(days)
     subscription = lock(vendor_id)
     expect_version(subscription, base_version)
-    if subscription.provider != Provider.NONE or subscription.status not in (Status.TRIAL, Status.TRIAL_ENDED):
+    if subscription.provider != Provider.NONE or not allowed(subscription.status, Event.EXTEND_TRIAL, actor.kind):
         raise Conflict(N_("There is no trial to extend."))
     ends = extended_trial(subscription.trial_ends_at, now, days)
-    subscription.status = Status.TRIAL
+    subscription.status = after(subscription.status, Event.EXTEND_TRIAL)
     subscription.trial_ends_at = subscription.period_end = ends
     entitlements.replace_tier_grants(vendor_id, tier, now=now)
     note_extension(subscription, ends, days, reason, actor, now)
@@ -183,10 +184,10 @@ def due_trials(now: datetime) -> Iterator[DueTrial]:
 def tend_trial(vendor_id: int, *, now: datetime) -> None:
     """End the vendor's trial if its time is over, else remind of its end if a reminder is due; each once (SUB-2)."""
     subscription = lock(vendor_id)
-    if subscription.status != Status.TRIAL or subscription.trial_ends_at is None:
+    if not allowed(subscription.status, Event.END_TRIAL, SYSTEM.kind) or subscription.trial_ends_at is None:
         return
     if subscription.trial_ends_at <= now:
-        subscription.status = Status.TRIAL_ENDED
+        subscription.status = after(subscription.status, Event.END_TRIAL)
         entitlements.end_tier_grants(vendor_id, now=now)
         note(subscription, "trial_ended", actor=SYSTEM, now=now)
         if transfers.is_awaited(vendor_id):  # what was ordered by transfer still comes: nothing is left to choose

@@ -113,6 +113,12 @@ EVENTS = (
      "Standing changed from Trial to Past due"),
     ("cancellation_changed", {"at_period_end": True}, None, STRIPE, "Cancelled to the end of the period"),
     ("cancellation_changed", {"at_period_end": False}, None, STRIPE, "Cancellation taken back"),
+    ("cancel_requested", {"at_once": False, "ends": "2027-02-15T12:00:00+00:00", "feedback": "unused"}, "Quiet year",
+     staff(1, "Sam"), "Cancelled for 15 February 2027 (Not used enough)"),
+    ("cancel_requested", {"at_once": True, "ends": "2027-02-15T12:00:00+00:00", "feedback": None}, None,
+     staff(1, "Sam"), "Ended at once"),
+    ("cancel_refused", {}, "Not now", SYSTEM, "Cancellation refused; the subscription goes on"),
+    ("resumed", {"continues": "2027-02-15T12:00:00+00:00"}, None, staff(1, "Sam"), "Cancellation taken back"),
     ("something_new", {}, None, SYSTEM, "Something new"),
 )  # fmt: skip
 

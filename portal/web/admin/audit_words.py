@@ -34,6 +34,8 @@ def _title(action: str) -> str:
         "account.registered": _("Account opened"),
         "credits.adjusted": _("Credits adjusted"),
         "order.refused": _("Order refused"),
+        "subscription.cancel_requested": _("Subscription cancelled"),
+        "subscription.resumed": _("Cancellation taken back"),
         "subscription.change_requested": _("Change of tier asked for"),
         "subscription.change_undone": _("Planned change taken back"),
         "subscription.tier_changed": _("Tier changed"),

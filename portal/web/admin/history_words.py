@@ -67,6 +67,7 @@ def _why(reason: str | None) -> str:
     known = {
         "same person": _("Because this person had a trial before."),
         "same card": _("Because this card had a trial before."),
+        "payment failed": _("Because the invoice stayed unpaid."),
         "not paid in time": _("Because it was not paid in time."),
         "released in Stripe": _("Because it was taken back in Stripe."),
         "target retired": _("Because that tier is not sold any more."),
@@ -144,6 +145,15 @@ def _cancellation(event: _Event) -> str:
     return _("Cancellation taken back")
 
 
+def _cancel_requested(event: _Event) -> str:
+    said = event.row.data.get("feedback")
+    why = words.feedback(str(said)) if said else ""
+    if event.row.data.get("at_once"):
+        return _("Ended at once (%(why)s)", why=why) if why else _("Ended at once")
+    day = event.day("ends")
+    return _("Cancelled for %(day)s (%(why)s)", day=day, why=why) if why else _("Cancelled for %(day)s", day=day)
+
+
 _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "trial_started": (_trial_started, "rocket", "good"),
     "trial_refused": (lambda _event: _("No trial given"), "circle-x", "warn"),
@@ -160,5 +170,8 @@ _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "period_started": (_period, "calendar", ""),
     "period_paid": (_period_paid, "receipt", "good"),
     "status_changed": (_status_changed, "activity", ""),
+    "cancel_requested": (_cancel_requested, "circle-x", "warn"),
+    "cancel_refused": (lambda _event: _("Cancellation refused; the subscription goes on"), "alert-circle", "bad"),
+    "resumed": (lambda _event: _("Cancellation taken back"), "history", "good"),
     "cancellation_changed": (_cancellation, "circle-x", "warn"),
 }

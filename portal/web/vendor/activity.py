@@ -110,6 +110,12 @@ def _cancellation(data: Data) -> tuple[str, str]:
     return _("Cancellation taken back"), ""
 
 
+def _cancel_requested(data: Data) -> tuple[str, str]:
+    if data.get("at_once"):
+        return _("Ended at once"), _("Everything is kept.")
+    return _("Cancelled for %(date)s", date=_date(data.get("ends"))), _("Everything stays open until then.")
+
+
 def _plain(title: Callable[[], str], text: Callable[[], str] = lambda: "") -> Callable[[Data], tuple[str, str]]:
     return lambda _data: (title(), text())
 
@@ -127,5 +133,12 @@ _KINDS: dict[str, tuple[str, str, Callable[[Data], tuple[str, str]]]] = {
     "change_undone": ("history", "", _plain(lambda: _("Planned change taken back"))),
     "change_refused": ("circle-x", "bad", _plain(lambda: _("Change refused"), lambda: _("The plan stays as it was."))),
     "change_awaits_payment": ("clock", "", _plain(lambda: _("Change waits for its payment"))),
+    "cancel_requested": ("calendar", "", _cancel_requested),
+    "cancel_refused": (
+        "circle-x",
+        "bad",
+        _plain(lambda: _("Not cancelled"), lambda: _("Your plan goes on.")),
+    ),
+    "resumed": ("history", "good", _plain(lambda: _("Cancellation taken back"))),
     "cancellation_changed": ("calendar", "", _cancellation),
 }

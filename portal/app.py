@@ -18,7 +18,16 @@ from portal.kit.db import db, engine_options, relax_durability
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Rooms whose jobs.py registers tasks.
-ROOMS_WITH_JOBS = ("notifications", "identity", "credits", "subscriptions", "accounts", "checkout", "stripe_events")
+ROOMS_WITH_JOBS = (
+    "notifications",
+    "identity",
+    "credits",
+    "billing",
+    "subscriptions",
+    "accounts",
+    "checkout",
+    "stripe_events",
+)
 
 #: Named events, and the tasks that each wakes. Rooms that emit do not know who listens.
 EVENTS: dict[str, tuple[str, ...]] = {

@@ -168,6 +168,12 @@ class StripeGateway:
         """A payment as it is now."""
         return self._call(lambda: self._v1.payment_intents.retrieve(payment_intent_id))
 
+    def invoice_of_payment(self, payment_intent_id: str) -> str | None:
+        """The invoice that a payment was for, if it was for one."""
+        asked = {"payment": {"type": "payment_intent", "payment_intent": payment_intent_id}, "limit": 1}
+        found = self._call(lambda: self._v1.invoice_payments.list(asked))["data"]
+        return str(found[0]["invoice"]) if found else None
+
     def refund_create(self, params: Params, key: str) -> Document:
         """Give back a payment or a part of it."""
         return self._call(lambda: self._v1.refunds.create(params, {"idempotency_key": key}))

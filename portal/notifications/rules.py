@@ -78,6 +78,10 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "cancel_scheduled": {**_VENDOR, "tier": _text, "by": _text, "ends_at": _date},
         "cancelled": {**_VENDOR, "tier": _text, "by": _text, "cause": _text, "ended_at": _date},
         "resumed": {**_VENDOR, "tier": _text, "by": _text, "continues_at": _date},
+        "refunded": {**_VENDOR, "number": _text, "amount": _money, "provider": _text},
+        "refund_failed": {**_VENDOR, "number": _text, "amount": _money},
+        "dispute_opened": {**_VENDOR, "reason": _text, "amount": _money, "answer_by_at": _maybe_date},
+        "dispute_closed": {**_VENDOR, "amount": _money, "status": _text},
         "tier_changed": {**_VENDOR, "before": _text, "after": _text, "by": _text, "due": _money},
         "transfer_instructions": {
             **_VENDOR, "transfer": _number, "number": _text, "amount": _money, "due_at": _date, "holder": _text,

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from portal.billing import methods
+from portal.billing import dispute_flows, methods, refund_flows
 from portal.checkout import flows as checkout
 from portal.checkout import method_flows
 from portal.checkout import queries as orders
@@ -72,6 +72,9 @@ def _route(kind: str) -> Callable[[Document], Outcome]:
         ("payment_method.", _payment_method),
         ("setup_intent.", _kept_card),
         ("customer.updated", _customer),
+        ("charge.refund", _money_back),
+        ("refund.", _money_back),
+        ("charge.dispute.", _dispute),
     )
     return next(
         (route for prefix, route in routes if kind.startswith(prefix)), lambda _: ("ignored", None, "not needed")
@@ -122,6 +125,28 @@ def _customer(subject: Document) -> Outcome:
     if customer is None or chosen is None or chosen == methods.default_of(customer.id):
         return "ignored", customer.id if customer else None, "nothing that is kept here"
     return _mirror_methods(customer.id)
+
+
+def _money_back(subject: Document) -> Outcome:
+    """A refund, or a charge of which something went back; whoever asked for it."""
+    reference = id_of(subject.get("payment_intent")) or id_of(subject.get("charge")) or str(subject.get("id"))
+    vendor_id = refund_flows.follow(reference) or (refund_flows.follow(reference) if _payment(reference) else None)
+    return ("handled", vendor_id, None) if vendor_id else ("ignored", None, "no payment of ours")
+
+
+def _dispute(subject: Document) -> Outcome:
+    vendor_id, reference = dispute_flows.follow(str(subject.get("id")))
+    if vendor_id is None and _payment(reference):
+        vendor_id, _reference = dispute_flows.follow(str(subject.get("id")))
+    return ("handled", vendor_id, None) if vendor_id else ("ignored", None, "no payment of ours")
+
+
+def _payment(reference: str) -> bool:
+    """A payment that we do not know yet may belong to an invoice whose own event is late; True when it does."""
+    if not reference.startswith("pi_"):
+        return False
+    invoice_id = stripe.current().invoice_of_payment(reference)
+    return invoice_id is not None and _invoice(stripe.current().invoice(invoice_id))[0] == "handled"
 
 
 def _mirror_methods(vendor_id: int | None) -> Outcome:

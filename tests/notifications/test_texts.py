@@ -53,6 +53,22 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         ["€48.39", "29 January 2027"],
         "/vendor/kilim-house/billing",
     ),
+    "refunded": (
+        {**VENDOR, "number": "INV-7", "amount": EUR, "provider": "stripe"},
+        ["INV-7", "€48.39", "card that you paid with"],
+        "/vendor/kilim-house/billing",
+    ),
+    "refund_failed": (
+        {**VENDOR, "number": "INV-7", "amount": EUR},
+        ["INV-7", "€48.39", "did not take"],
+        "/admin/vendors/",
+    ),
+    "dispute_opened": (
+        {**VENDOR, "reason": "fraudulent", "amount": EUR, "answer_by_at": WHEN},
+        ["fraudulent", "€48.39", "29 January 2027"],
+        "/admin/vendors/",
+    ),
+    "dispute_closed": ({**VENDOR, "amount": EUR, "status": "lost"}, ["It is lost", "€48.39"], "/admin/vendors/"),
     "receipt": (
         {**VENDOR, "number": "INV-7", "total": EUR, "paid": EUR, "issued_at": WHEN},
         ["INV-7", "€48.39", "29 January 2027"],

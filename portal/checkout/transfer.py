@@ -111,7 +111,7 @@ def _written(subscription: VendorSubscription, price: Price, tier: Tier, actor: 
 def _asked(subscription: VendorSubscription, order: Order, price: Price, tier: Tier, now: datetime) -> Invoice:
     """The proforma; its period is dated anew when it is paid, unless a trial says when it begins."""
     runs = subscription.status == Status.TRIAL and subscription.trial_ends_at is not None
-    start = max(subscription.trial_ends_at or now, now) if runs else now
+    start = second(max(subscription.trial_ends_at or now, now)) if runs else now
     line = transfer_periods.whole_period(tier, price, period_from(start, start, price.cycle))
     invoice = transfer_periods.ask(
         subscription, [line], order.currency, reason=FIRST, due_at=order.expires_at - PATIENCE, now=now

@@ -100,7 +100,7 @@ def take_over(
     refuse_unless(subscription, Event.ACTIVATE, actor)
     before = subscription.status
     free_until = subscription.trial_ends_at if before == Status.TRIAL else None
-    begins = start or max(now, free_until or now)
+    begins = second(start or max(now, free_until or now))
     _redate(invoice, begins)
     _to_transfer(subscription)
     _take_price(subscription, invoice, actor, now)
@@ -133,7 +133,7 @@ def renewal_paid(
     """
     now = second(now)
     if start is not None:
-        _redate(invoice, start)
+        _redate(invoice, second(start))
     elif invoice.period_end is not None and invoice.period_end <= now:
         _redate(invoice, now)
     if invoice.period_start is not None and invoice.period_start <= now:

@@ -18,6 +18,14 @@ from tests.support.scenes import Scene, Stage
 from tests.support.travel import Travel
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Tests that share running processes stay together (tests/support/together.py)."""
+    from tests.support.together import Together
+
+    return Together(config, log)
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of this test process's own."""

@@ -117,7 +117,7 @@ def environment(redis_url: str, database: str, browser: str | None) -> dict[str,
 def run_pass(each: Pass, env: Mapping[str, str], report: Path, extra: Sequence[str], *, coverage: bool) -> Tally:
     """Run pytest once, its output going straight to the terminal."""
     measured = ["-m", "coverage", "run"] if coverage else []
-    command = [sys.executable, *measured, "-m", "pytest", "-n", "0" if coverage else "auto", "--dist", "loadgroup"]
+    command = [sys.executable, *measured, "-m", "pytest", "-n", "0" if coverage else "auto", "--dist", "loadscope"]
     print(f"\n=== {each.name} ===", flush=True)
     done = subprocess.run(
         [*command, "-q", "-m", each.marks, f"--junit-xml={report}", *extra], cwd=ROOT, env=dict(env), check=False

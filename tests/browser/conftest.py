@@ -4,12 +4,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
 
 from tests.browser import stack as stacks
 from tests.browser import steps
@@ -18,6 +18,9 @@ from tests.browser.stack import Stack
 CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+#: Milliseconds that anything may take on a machine that has other work too.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 #: Chromium reports every error answer as a console error; those answers are looked at by the tests themselves.
 EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (4\d\d|503)")
 #: The empty portal can be seen only before anybody has come; the journey moves time on by weeks, so it comes last.
@@ -91,16 +94,21 @@ def open_page(chromium: Browser, stack: Stack) -> Iterator[OpenPage]:
             **options,
         )
         contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15000)
-        page.on("console", lambda m: _note(faults, m.type, m.text))
-        page.on("pageerror", lambda error: faults.append(f"page error: {error}"))
-        return page
+        return _watched(context, faults)
 
     yield make
     for context in contexts:
         context.close()
     assert faults == []
+
+
+def _watched(context: BrowserContext, faults: list[str]) -> Page:
+    """A page of this browser that writes down what goes wrong in it."""
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.on("console", lambda m: _note(faults, m.type, m.text))
+    page.on("pageerror", lambda error: faults.append(f"page error: {error}"))
+    return page
 
 
 def _note(faults: list[str], kind: str, text: str) -> None:
@@ -134,6 +142,43 @@ def open_as(open_page: OpenPage, signed_in: dict[str, Any], admin_chosen: None) 
     return make
 
 
+@dataclass
+class Viewer:
+    """Browsers that stay open from look to look, one for each who looks; ``faults`` went wrong in any of them."""
+
+    stack: Stack
+    chromium: Browser
+    faults: list[str] = field(default_factory=list)
+    pages: dict[str, Page] = field(default_factory=dict)
+
+    def page(self, email: str) -> Page:
+        """The browser in which somebody is signed in; without an address, nobody is."""
+        if email not in self.pages:
+            context = self.chromium.new_context(base_url=self.stack.url, reduced_motion="reduce")
+            self.pages[email] = _watched(context, self.faults)
+            if email:
+                steps.signs_in(self.pages[email], email)
+                self.pages[email].wait_for_url(lambda url: "/sign-in" not in url)
+        return self.pages[email]
+
+
+@pytest.fixture(scope="session")
+def viewers(stack: Stack, chromium: Browser, admin_chosen: None) -> Iterator[Viewer]:
+    """Kept for the whole session: opening a browser takes as long as looking at a page."""
+    kept = Viewer(stack, chromium)
+    yield kept
+    for page in kept.pages.values():
+        page.context.close()
+
+
+@pytest.fixture
+def viewer(viewers: Viewer) -> Iterator[Viewer]:
+    """Whoever looks; at the end of a look nothing may have gone wrong."""
+    viewers.faults.clear()
+    yield viewers
+    assert viewers.faults == []
+
+
 @pytest.fixture
 def admin(open_as: OpenAs) -> Page:
     """The operator's admin at a desktop browser."""
@@ -151,16 +196,15 @@ def shots() -> Path | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All journeys share one stack, so they run in one process of xdist's, and only where a browser is."""
+    """Journeys run only where a browser is, in an order that suits the stack that they share."""
     for item in items:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
     items.sort(key=_place)
 
 
 def _place(item: pytest.Item) -> int:
-    """Journeys come first: they take one process longest, while the other works off everything else."""
+    """Journeys come first, then what waits for processes: they take longest, while others work off the rest."""
     if "tests/browser" not in str(item.path):
-        return 3
+        return 3 if "tests/faults" in str(item.path) else 4
     return 0 if item.name == FIRST else 2 if item.path.stem == LAST else 1

@@ -139,7 +139,6 @@ def counted(crew: Crew) -> list[int]:
 
 
 @pytest.mark.once
-@pytest.mark.xdist_group("processes")
 def test_twenty_kills_in_a_thousand_operations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with crew(tmp_path, monkeypatch) as running:
         suffer(running, vendors=8, asks=850, kills=20, pause=0.4)

@@ -4,11 +4,13 @@ import os
 import shutil
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import PoolProxiedConnection
 
 from portal.kit.db import db
 
@@ -101,7 +103,7 @@ class Cleaner:
 
     def _copied_out(self) -> dict[str, bytes]:
         state = {}
-        with closing(self.engine.raw_connection()) as raw, raw.cursor() as cursor:
+        with closing(self.engine.raw_connection()) as raw, closing(_cursor(raw)) as cursor:
             for table in (t for t in self.tables if t in self._touched()):
                 with cursor.copy(f'COPY "{table}" TO STDOUT') as copy:
                     rows = b"".join(bytes(part) for part in copy)
@@ -110,7 +112,7 @@ class Cleaner:
         return state
 
     def _copy_in(self, state: dict[str, bytes]) -> None:
-        with closing(self.engine.raw_connection()) as raw, raw.cursor() as cursor:
+        with closing(self.engine.raw_connection()) as raw, closing(_cursor(raw)) as cursor:
             if emptied := sorted(self._touched() | state.keys()):
                 cursor.execute(f"TRUNCATE {', '.join(emptied)} RESTART IDENTITY CASCADE")
             for table, rows in state.items():
@@ -121,3 +123,8 @@ class Cleaner:
                     cursor.execute(f'SELECT setval({counter}, (SELECT max(id) FROM "{table}"))')
             raw.commit()
         self.written = set(state)
+
+
+def _cursor(raw: PoolProxiedConnection) -> Any:
+    """psycopg's own, which can COPY."""
+    return raw.cursor()

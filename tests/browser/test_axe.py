@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
@@ -17,7 +18,7 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 EVERYTHING = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
 DESK, PHONE = 1280, 390
 #: At a desk in light, on a phone in dark: so each width and each scheme is looked at with every rule.
-SCHEMES = {DESK: "light", PHONE: "dark"}
+SCHEMES: dict[int, Literal["light", "dark"]] = {DESK: "light", PHONE: "dark"}
 #: Widths at which nothing may have to be scrolled sideways; 320 is WCAG's reflow.
 WIDTHS = (DESK, PHONE, 320, 768)
 

@@ -40,13 +40,16 @@ class CatalogGateway(Protocol):
         """Change a price."""
 
 
-def push(gateway: CatalogGateway, *, dry_run: bool) -> list[PushStep]:
-    """Bring Stripe in step with what is sold now, and give the steps; dry: only tell them.
+def push(gateway: CatalogGateway, *, dry_run: bool, only_tier: str | None = None) -> list[PushStep]:
+    """Bring Stripe in step with what is sold now, and give the steps; dry: only tell them. ``only_tier``: its code.
 
     Can be repeated, also after it broke off midway: what was made is found again and its id noted. Errors are the
     gateway's (Unavailable …); steps done before one stay done and noted.
     """
     products, prices, held = _wanted()
+    if only_tier is not None:
+        products = [row for row in products if (row.owner, row.code) == ("tier", only_tier)]
+        prices = [row for row in prices if (row.owner, row.code) == ("tier", only_tier)]
     assert_no_transaction()
     there = AtStripe(gateway.products_list(), gateway.prices_list(), held)
     steps = plan(products, prices, there)

@@ -15,7 +15,7 @@ from portal.kit.errors import Conflict, Invalid, NotFound
 from portal.kit.money import Money
 from portal.kit.text import N_
 
-__all__ = ["change_price", "load_preset", "retire_tier"]
+__all__ = ["change_price", "load_preset", "retire_tier", "withdraw_agreed"]
 
 
 def change_price(
@@ -50,6 +50,18 @@ def change_price(
     found = queries.price(db.session.scalars(statement).one())
     assert found is not None
     return found
+
+
+def withdraw_agreed(vendor_id: int, *, actor: Actor, now: datetime) -> bool:
+    """Offer the price that was agreed with a vendor no longer; False when there was none. Who bought at it keeps it."""
+    live = db.session.scalar(
+        select(TierPrice).where(TierPrice.vendor_id == vendor_id, TierPrice.valid_until.is_(None)).with_for_update()
+    )
+    if live is None:
+        return False
+    live.valid_until = max(now, live.valid_from)
+    audit.record(actor, "catalog.agreed_price_withdrawn", vendor_id=vendor_id, data={"price": live.id}, now=now)
+    return True
 
 
 def retire_tier(tier_id: int, *, actor: Actor, now: datetime) -> bool:

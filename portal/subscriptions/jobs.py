@@ -6,6 +6,7 @@ from portal.gateways.stripe import CardRefused, StripeMismatch
 from portal.kit import clock, outbox
 from portal.kit.tasks import periodic, task
 from portal.subscriptions import (
+    agreed_flows,
     change_flows,
     dunning,
     ending_flows,
@@ -166,3 +167,9 @@ def remind_transfer(transfer_id: int) -> None:
 def lapse_change(vendor: int, change_id: int) -> None:
     """A change was not paid in time."""
     transfer_changes.lapse(change_id, vendor, now=clock.business())
+
+
+@task("subscriptions.push_agreed", kind="flow")
+def push_agreed(price_id: int) -> None:
+    """Let Stripe know an agreed price that it did not take at once."""
+    agreed_flows.push(price_id)

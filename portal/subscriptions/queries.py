@@ -203,7 +203,7 @@ def unsold_changes(until: datetime) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class DecidedAddon:
-    """What becomes of an add-on that the coming tier does not include: kept at a price (``amount``), or ended (None)."""
+    """What becomes of an add-on that the coming tier does not include: kept for ``amount``, or ended (None)."""
 
     name: str
     variant: str

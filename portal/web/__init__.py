@@ -34,11 +34,16 @@ DOORS: tuple[str, ...] = (
     "admin.vendors",
     "admin.vendor_detail",
     "admin.tier_change",
+    "admin.refund",
     "admin.trial",
+    "admin.agreed_price",
     "admin.webhooks",
     "admin.reconcile",
     "admin.ending",
     "admin.support",
+    "admin.invoices",
+    "admin.credit_note",
+    "admin.taxes",
     "admin.styleguide",
 )
 

@@ -1,6 +1,7 @@
 """Changing a vendor's tier from the back office (S4 §3.1, SUB-4, SUB-5), on the real sandbox."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -40,9 +41,11 @@ def modal(admin, vendor, **query):
 
 
 def choose(admin, vendor, tier, when, **more):
-    """The fields of the modal with another choice made."""
+    """The fields of the modal with another choice made, and the figures that are shown for it."""
     opened = modal(admin, vendor)
-    return {**paid.sent(opened), "price": paid.price_of(opened, tier), "when": when, **more}
+    chosen = {**paid.sent(opened), "price": paid.price_of(opened, tier), "when": when, **more}
+    figures = re.findall(r'name="(proration_at|due_minor)" value="(\d+)"', preview(admin, vendor, chosen).text)
+    return {**chosen, **dict(figures)}
 
 
 def preview(admin, vendor, fields):
@@ -99,6 +102,28 @@ def test_what_the_preview_says_is_what_is_charged(admin, vendor):
     newest = billing.latest(vendor.id)[0]
     assert (newest.total, newest.status) == (Money(5000, "EUR"), "paid")
     assert mails("tier_changed") == 1
+
+
+def test_a_change_whose_figures_nobody_saw_is_not_charged_but_shown(admin, vendor):
+    fields = {
+        k: v for k, v in choose(admin, vendor, "Business", "now").items() if k not in ("proration_at", "due_minor")
+    }
+    answer = paid.apply(admin, vendor.id, fields)
+    assert answer.status_code == 409
+    assert "Look at what it costs first" in text_of(answer) and "Due today €50.00" in text_of(answer)
+    assert paid.overview(vendor).tier_code == "professional"
+
+
+def test_a_balance_that_changed_since_is_told_and_asked_again(admin, vendor, sandbox):
+    fields = choose(admin, vendor, "Business", "now")
+    customer = paid.queries.held(vendor.id).stripe_customer_id
+    stories.stripe_post(sandbox, f"customers/{customer}", balance="-1200")
+    answer = paid.apply(admin, vendor.id, fields)
+    assert answer.status_code == 409
+    # 9950 - 4950 = 5000, less the credit of 1200: 3800.
+    assert "The amount has changed since it was shown." in text_of(answer)
+    assert "Due today €38.00" in text_of(answer) and "Paid from the credit balance -€12.00" in text_of(answer)
+    assert paid.overview(vendor).tier_code == "professional"
 
 
 def test_a_vendor_that_is_not_to_be_told_gets_no_mail(admin, vendor):

@@ -165,6 +165,8 @@ _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "change_undone": (lambda _event: _("Planned change taken back"), "history", ""),
     "change_refused": (lambda _event: _("Change refused; the tier stayed as it was"), "alert-circle", "bad"),
     "change_awaits_payment": (lambda _event: _("Change waits for the vendor to confirm the payment"), "clock", "warn"),
+    "price_agreed": (lambda event: _("Price agreed: %(price)s", price=event.price), "tag", "accent"),
+    "agreed_price_withdrawn": (lambda _event: _("Agreed price withdrawn"), "tag", ""),
     "change_applied": (lambda _event: _("Change carried out"), "circle-check", "good"),
     "payment_added": (_payment_added, "credit-card", "good"),
     "period_started": (_period, "calendar", ""),

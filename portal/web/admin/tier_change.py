@@ -11,6 +11,7 @@ from portal.catalog.rules import Cycle
 from portal.identity.rules import StaffKind
 from portal.kit.errors import Conflict, Invalid, PaymentRequired, PortalError, Unavailable
 from portal.kit.money import Money
+from portal.kit.text import N_
 from portal.reporting import tier_sheet
 from portal.reporting.compare import Choice, Comparison
 from portal.reporting.tier_sheet import TierSheet
@@ -72,13 +73,27 @@ def apply(vendor_id: int) -> Response:
         state = change_flows.change_tier(
             vendor_id, choice.price.id, When(filled.when.data), actor=signed_in.actor(),
             base_version=int(filled.base_version.data), notify=filled.notify.data,
-            proration_at=second(filled.proration_at.data),
+            **_confirmed(sheet, filled, choice.price.amount.currency),
         )  # fmt: skip
-    except Unavailable:
+    except Unavailable as error:
+        if error.code == "preview_unavailable":
+            return _refused(vendor_id, filled, error)
         return _under_way(sheet)
     except (Invalid, Conflict, PaymentRequired) as error:
         return _refused(vendor_id, filled, error)
     return _done(sheet, choice, state)
+
+
+def _confirmed(sheet: TierSheet, filled: TierChangeForm, currency: str) -> dict[str, Any]:
+    """What was shown: the figures' second and their amount. Conflict when a change at once was sent without them."""
+    shown_for = second(filled.proration_at.data)
+    if sheet.costs_nothing:
+        return {}
+    if filled.when.data == When.NOW and (shown_for is None or filled.due_minor.data is None):
+        raise Conflict(N_("Look at what it costs first, then apply the change."), code="preview_needed")
+    if filled.when.data == When.NEXT:
+        return {"shown": Money(0, currency)}
+    return {"proration_at": shown_for, "shown": Money(filled.due_minor.data, currency)}
 
 
 def _sheet(vendor_id: int) -> TierSheet:
@@ -106,14 +121,6 @@ class Outcome:
     figures: Preview | None
     differences: Comparison | None
     error: PortalError | None
-
-    @property
-    def tax(self) -> Money | None:
-        """What the lines and the balance leave unexplained of the amount due; None where that is nothing."""
-        if self.figures is None or not self.figures.lines:
-            return None
-        rest = self.figures.due.minor - self.figures.balance.minor - sum(m.minor for _label, m in self.figures.lines)
-        return Money(rest, self.figures.due.currency) if rest else None
 
 
 def _outcome(sheet: TierSheet, filled: TierChangeForm) -> Outcome | None:

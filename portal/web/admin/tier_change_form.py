@@ -35,6 +35,7 @@ class TierChangeForm(Form):
     )
 
     proration_at = IntegerField(widget=HiddenInput(), validators=[Optional()])
+    due_minor = IntegerField(widget=HiddenInput(), validators=[Optional()])
 
     def offer(self, sheet: TierSheet) -> None:
         """Fill in what can be chosen."""

@@ -40,6 +40,8 @@ DOORS: tuple[str, ...] = (
     "admin.webhooks",
     "admin.reconcile",
     "admin.ending",
+    "admin.transfers",
+    "admin.statements",
     "admin.support",
     "admin.invoices",
     "admin.credit_note",

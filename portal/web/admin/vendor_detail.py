@@ -175,7 +175,9 @@ def _meters(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
 
 
 def _money(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
-    return {"vendor_id": vendor_id, "overview": overview, "invoices": billing.latest(vendor_id, INVOICES)}
+    found = billing.latest(vendor_id, INVOICES)
+    may_change = signed_in.person().staff in MAY_CHANGE
+    return {"vendor_id": vendor_id, "overview": overview, "invoices": found, "may_change": may_change}
 
 
 def _history(vendor_id: int) -> dict[str, Any]:

@@ -8,12 +8,16 @@ import requests
 from flask.testing import FlaskClient
 
 from portal.catalog import queries as catalog
+from portal.catalog import service as catalog_service
 from portal.catalog.rules import Cycle
-from portal.gateways.stripe import StripeGateway
-from portal.kit import jobs
+from portal.gateways.stripe import StripeGateway, StripeMismatch
+from portal.kit import clock, jobs
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid, Unavailable
 from portal.kit.models import OutboxJob
+from portal.kit.money import Money
+from portal.kit.unit_of_work import unit_of_work
+from portal.settings import service as settings
 from portal.subscriptions import change_flows, queries
 from portal.subscriptions.models import TierChange
 from portal.subscriptions.rules import ChangeState, Status, When
@@ -31,6 +35,7 @@ from tests.support.stories import (
     stripe_get,
     stripe_post,
 )
+from tests.support.travel import Travel
 
 pytestmark = pytest.mark.usefixtures("unscoped")
 CHALLENGE = "pm_card_authenticationRequired"
@@ -100,6 +105,7 @@ def test_an_upgrade_that_nobody_pays_lapses_after_23_hours(
     much_later(hours=24)
     assert state_of(payer) == ("active", "professional", ["refused"])
     assert [i["status"] for i in upgrades(pushed)] == ["void"]
+    assert mails_to(payer)["change_failed"] == 1
     card(pushed, payer, "pm_card_visa")
     settle(pushed, client)
     assert change(payer) == ChangeState.APPLIED
@@ -144,6 +150,7 @@ def test_a_scheduled_change_can_be_undone(client: FlaskClient, pushed: Sandbox, 
     change_flows.undo_change(payer.id, actor=ADMIN, base_version=queries.held(payer.id).version)
     settle(pushed, client)
     assert state_of(payer) == ("active", "professional", ["undone"])
+    assert "change_failed" not in mails_to(payer), "who took it back need not be told"
     with pytest.raises(Conflict):
         change_flows.undo_change(payer.id, actor=ADMIN, base_version=queries.held(payer.id).version)
     much_later(days=32)
@@ -159,6 +166,7 @@ def test_a_schedule_released_in_stripes_dashboard_is_undone_here(
     stripe_post(pushed, f"subscription_schedules/{schedule}/release")
     settle(pushed, client)
     assert state_of(payer) == ("active", "professional", ["undone"])
+    assert mails_to(payer)["change_failed"] == 1
 
 
 def test_a_new_wish_takes_the_place_of_the_scheduled_one(
@@ -282,3 +290,107 @@ def test_an_upgrade_in_the_free_days_costs_nothing_until_they_end(client: FlaskC
     assert {i["amount_due"] for i in stripe_get(sandbox, "invoices", customer=customer)["data"]} == {0}
     coming = stripe_get(sandbox, "subscriptions", customer=customer)["data"][0]["items"]["data"][0]["price"]
     assert coming["unit_amount"] == 19900
+
+
+def retire(tier: str) -> None:
+    found = catalog.tier_by_code(tier)
+    assert found is not None
+    with unit_of_work():
+        catalog_service.retire_tier(found.id, actor=ADMIN, now=clock.business())
+
+
+def test_a_target_that_was_retired_before_the_day_is_dropped_and_both_sides_are_told(
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
+) -> None:
+    with unit_of_work():
+        settings.change("support_email", "help@operator.example", actor=ADMIN, now=clock.business())
+    change(payer, "essential", When.NEXT)
+    settle(pushed, client)
+    retire("essential")
+    much_later(days=28)
+    assert state_of(payer)[2] == ["scheduled"], "looked at on the day, not before: it may be sold again"
+    much_later(days=6)
+    assert state_of(payer) == ("active", "professional", ["refused"])
+    assert (mails_to(payer)["change_failed"], mails_to(payer)["change_failed_staff"]) == (1, 1)
+    paid = [i["amount_paid"] for i in stripe_get(pushed, "invoices", limit="100")["data"]]
+    assert paid == [9900, 9900], "the present tier was renewed"
+    assert change(payer, "business") == ChangeState.APPLIED, "no schedule is left in the way"
+
+
+def test_a_target_whose_price_rose_before_the_day_is_kept_at_the_price_that_was_confirmed(
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
+) -> None:
+    change(payer, "essential", When.NEXT)
+    settle(pushed, client)
+    tier = catalog.tier_by_code("essential")
+    assert tier is not None
+    with unit_of_work():
+        catalog_service.change_price(tier.id, Cycle.MONTHLY, "EUR", 6900, actor=ADMIN, now=clock.business())
+    push_catalog()
+    much_later(days=34)
+    assert state_of(payer) == ("active", "essential", ["applied"])
+    assert stripe_get(pushed, "invoices", limit="100")["data"][0]["amount_paid"] == 4900
+
+
+def shown_for(who: Somebody, tier: str = "business") -> change_flows.Preview:
+    return change_flows.preview_change(who.id, price(tier), When.NOW)
+
+
+def confirm(who: Somebody, shown: change_flows.Preview, due: Money | None = None) -> ChangeState:
+    version = queries.held(who.id).version
+    return change_flows.change_tier(
+        who.id, shown.price.id, When.NOW, actor=ADMIN, base_version=version, proration_at=shown.proration_at,
+        shown=due or shown.due,
+    )  # fmt: skip
+
+
+def test_what_was_shown_is_charged_or_nothing_is(client: FlaskClient, pushed: Sandbox, payer: Somebody, later) -> None:
+    later(days=3)
+    shown = shown_for(payer)
+    for wrong in (Money(shown.due.minor - 1, "EUR"), Money(shown.due.minor, "USD")):
+        with pytest.raises(Conflict, match="preview_changed"):
+            confirm(payer, shown, wrong)
+    assert db.session.query(TierChange).count() == 0 and upgrades(pushed) == []
+    assert confirm(payer, shown) == ChangeState.APPLIED
+    assert [i["amount_paid"] for i in upgrades(pushed)] == [shown.due.minor]
+
+
+def test_what_was_shown_too_long_ago_is_not_charged(pushed: Sandbox, payer: Somebody, travel: Travel) -> None:
+    shown = shown_for(payer)
+    travel.on(minutes=15, seconds=1)
+    with pytest.raises(Conflict, match="preview_expired"):
+        confirm(payer, shown)
+    assert db.session.query(TierChange).count() == 0 and upgrades(pushed) == []
+
+
+def test_a_refusal_that_only_a_job_sees_is_told_by_mail(
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The web process died before Stripe was asked; the job asks, and Stripe refuses."""
+
+    def refuses(*_: object) -> None:
+        raise StripeMismatch(detail="This price cannot be bought now.")
+
+    with monkeypatch.context() as patched, pytest.raises(Unavailable):
+        patched.setattr(StripeGateway, "subscription_update", lambda *_: (_ for _ in ()).throw(Unavailable()))
+        change(payer)
+    monkeypatch.setattr(StripeGateway, "subscription_update", refuses)
+    pass_time(31)
+    settle(pushed, client)
+    assert state_of(payer) == ("active", "professional", ["refused"])
+    assert mails_to(payer)["change_failed"] == 1
+
+
+def test_giving_up_voids_the_invoice_and_a_payment_at_the_same_moment_wins(
+    client: FlaskClient, pushed: Sandbox, payer: Somebody
+) -> None:
+    card(pushed, payer, FAILS)
+    settle(pushed, client)
+    change(payer)
+    (invoice,) = upgrades(pushed)
+    assert pays(invoice["hosted_invoice_url"], "4242424242424242").status_code == 303  # its event is still on the way
+    version = queries.held(payer.id).version
+    assert change_flows.give_up(payer.id, actor=ADMIN, base_version=version) == ChangeState.APPLIED
+    settle(pushed, client)
+    assert state_of(payer) == ("active", "business", ["applied"])
+    assert mails_to(payer)["tier_changed"] == 1 and "change_failed" not in mails_to(payer)

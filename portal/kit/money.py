@@ -1,5 +1,6 @@
 """Money in integer minor units with its currency: one rounding function, one allocator."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,18 @@ def minor_digits(currency: str) -> int:
     """Digits after the decimal point (ISO 4217, as Stripe counts them)."""
     code = currency.upper()
     return 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
+
+
+def parse_minor(text: str, currency: str) -> int:
+    """What somebody typed as minor units: digits, and behind a comma or point no more than the currency has.
+
+    Raises ValueError for all else: signs, thousands separators (1,234 might be either), words, more than 12 digits.
+    """
+    found = re.fullmatch(r"([0-9]{1,12})(?:[.,]([0-9]+))?", text.strip(), re.ASCII)
+    digits = minor_digits(currency)
+    if found is None or len(found[2] or "") > digits:
+        raise ValueError(f"not an amount in {currency}: {text!r}")
+    return int(found[1] + (found[2] or "").ljust(digits, "0"))
 
 
 def round_half_away(value: Fraction) -> int:

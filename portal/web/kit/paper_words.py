@@ -110,13 +110,21 @@ def _intro(paper: Paper) -> list[str]:
 
 
 def _line(paper: Paper, line: Line) -> dict[str, Any]:
-    rest = _("All that was left of invoice %(number)s", number=paper.corrects[0]) if paper.corrects else ""
     return {
-        "text": rest if line.rest else line.description,
+        "text": _said(paper, line),
         "period": _period(line.period_start, line.period_end),
         "quantity": filters.number(line.quantity),
         "amount": filters.money(paper.money(line.amount_minor)),
     }
+
+
+def _said(paper: Paper, line: Line) -> str:
+    """What a line is for; a credit note's may have no words of its own."""
+    if paper.corrects and line.rest:
+        return _("All that was left of invoice %(number)s", number=paper.corrects[0])
+    if paper.corrects and not line.description:
+        return _("Part of invoice %(number)s", number=paper.corrects[0])
+    return line.description
 
 
 def _period(start: datetime | None, end: datetime | None) -> str | None:

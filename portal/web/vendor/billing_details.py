@@ -8,7 +8,7 @@ from flask import Blueprint, Response, flash, request, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from wtforms import SelectField, StringField, TextAreaField
+from wtforms import SelectChoice, SelectField, StringField, TextAreaField
 from wtforms.validators import Length
 
 from portal.billing import details
@@ -44,7 +44,7 @@ class DetailsForm(Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.country.choices = [("", _("Choose …")), *countries()]
+        self.country.choices = country_choices()
 
 
 def countries() -> list[tuple[str, str]]:
@@ -52,6 +52,11 @@ def countries() -> list[tuple[str, str]]:
     names = Locale.parse(str(get_locale() or "en")).territories
     known = {code: name for code, name in names.items() if len(code) == 2 and code.isalpha()}
     return sorted(((c, n) for c, n in known.items() if c not in _NO_COUNTRY), key=lambda pair: pair[1].casefold())
+
+
+def country_choices() -> list[SelectChoice]:
+    """For a select; the first is none."""
+    return [SelectChoice("", _("Choose …")), *(SelectChoice(code, name) for code, name in countries())]
 
 
 @blueprint.route("/vendor/<code>/billing-details", methods=["GET", "POST"])

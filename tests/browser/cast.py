@@ -14,12 +14,15 @@ from portal.catalog.rules import Cycle, Metric
 from portal.checkout import flows as checkout
 from portal.checkout.flows import Addresses
 from portal.cli import conduct
+from portal.gateways import stripe
 from portal.identity.models import Membership
 from portal.identity.rules import Role, StaffKind
 from portal.kit import actor, clock, tenancy
 from portal.kit.unit_of_work import end_reading, unit_of_work
-from portal.subscriptions import change_flows
+from portal.subscriptions import change_flows, dunning, ending_flows
 from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.endings import Wish
+from portal.subscriptions.history import lock
 from portal.subscriptions.rules import When, usage_window
 from portal.usage import service as usage
 from tests.support import people, stories
@@ -82,12 +85,18 @@ def play(cast: Cast) -> None:
     cast.joins("planning", "Fjord Coffee", "business")
     cast.joins("owing", "Bluebird Books", "essential")
     cast.joins("behind", "Harbour Bakery", "essential")
+    cast.joins("closed", "Willow Pottery", "essential")
+    cast.joins("going", "Copper Kettle")
+    cast.joins("asked", "Velvet Fox", "essential")
     cast.joins("ended", "Otto's Bikes")
     for role, tier, card in (
         ("paying", "business", stories.own_card(1)),
         ("planning", "business", stories.own_card(2)),
         ("owing", "essential", CHARGE_FAILS),
         ("behind", "essential", CHARGE_FAILS),
+        ("closed", "essential", CHARGE_FAILS),
+        ("going", "professional", stories.own_card(4)),
+        ("asked", "essential", stories.own_card(5)),
     ):
         cast.pays(role, card, tier)
     cast.settles()
@@ -110,6 +119,10 @@ def _today(cast: Cast) -> None:
     _works_for(cast, "member", cast.people["paying"])
     _uses(cast.people["paying"])
     _plans_less(cast.people["planning"])
+    _is_asked_by_the_bank(cast.people["asked"])
+    _cancels(cast.people["going"])
+    _cancels(cast.joins("gone", "Petit Jardin"), at_once=True)
+    _closes(cast.people["closed"])
     staff = people.staff("support@cast.example", StaffKind.SUPPORT, "Sam Support")
     cast.people["support"] = Someone(staff.id, staff.email, staff.name, 0, "")
 
@@ -141,6 +154,31 @@ def _plans_less(who: Someone) -> None:
         end_reading()
         owner = actor.user(who.user_id, who.name)
         change_flows.change_tier(who.vendor_id, _price("essential"), When.NEXT, actor=owner, base_version=version)
+
+
+def _is_asked_by_the_bank(who: Someone) -> None:
+    """Its card is another one now, whose bank wants every payment confirmed."""
+    with tenancy.scoped(who.vendor_id):
+        held = subscriptions.held(who.vendor_id)
+    end_reading()
+    v1 = stripe.current()._v1
+    card = v1.payment_methods.attach("pm_card_authenticationRequired", {"customer": held.stripe_customer_id})
+    v1.subscriptions.update(held.stripe_subscription_id, {"default_payment_method": card["id"]})
+
+
+def _cancels(who: Someone, *, at_once: bool = False) -> None:
+    with tenancy.scoped(who.vendor_id):
+        version = subscriptions.held(who.vendor_id).version
+        end_reading()
+        owner = actor.user(who.user_id, who.name)
+        wish = Wish(at_once, feedback="unused", comment="We closed the shop for a year.")
+        ending_flows.cancel(who.vendor_id, wish, actor=owner, base_version=version)
+
+
+def _closes(who: Someone) -> None:
+    """As the grace's last day does it."""
+    with tenancy.scoped(who.vendor_id), unit_of_work():
+        dunning.suspend(lock(who.vendor_id), now=clock.business())
 
 
 def main() -> None:

@@ -130,17 +130,39 @@ PUBLIC = (
 )
 
 VENDOR = (
-    *(Sight(f"dashboard, {who}", "/dashboard", who) for who in ("trying", "ending", "paying", "owing", "member")),
+    *(
+        Sight(f"dashboard, {who}", "/dashboard", who)
+        for who in ("trying", "ending", "paying", "owing", "going", "member")
+    ),
     Sight("dashboard, menu open", "/dashboard", "added", act=_opens_menu),
     *(
         Sight(f"billing, {who}", "/vendor/{code}/billing", who)
-        for who in ("trying", "ending", "added", "paying", "planning", "owing", "ended", "planless", "member")
+        for who in (
+            "trying",
+            "ending",
+            "added",
+            "paying",
+            "planning",
+            "owing",
+            "closed",
+            "going",
+            "gone",
+            "ended",
+            "planless",
+            "member",
+        )
     ),
+    Sight("cancel in the modal", "/vendor/{code}/billing", "paying", act=_opens("Cancel subscription")),
+    Sight("cancel with a change planned", "/vendor/{code}/billing", "planning", act=_opens("Cancel subscription")),
+    Sight("cancel while owing, as a page", "/vendor/{code}/cancel", "owing"),
+    Sight("cancel, cancelled already", "/vendor/{code}/cancel", "going"),
+    Sight("end the trial in the modal", "/vendor/{code}/billing", "trying", act=_opens("End the trial")),
     Sight("billing, came back unpaid", "/vendor/{code}/billing?checkout=cancelled", "leaving"),
     *(
         Sight(f"plans, {who}", "/vendor/{code}/plans", who, act=_opens_folds)
-        for who in ("trying", "added", "paying", "planning", "owing", "ended", "planless", "member")
+        for who in ("trying", "added", "paying", "planning", "owing", "going", "gone", "ended", "planless", "member")
     ),
+    Sight("plans, led here suspended", "/dashboard", "closed"),
     Sight("plans, yearly", "/vendor/{code}/plans?cycle=yearly", "paying"),
     Sight("plans, led here", "/dashboard", "ended"),
     Sight("choose in the modal", "/vendor/{code}/billing", "paying", act=_opens("Change plan")),
@@ -162,7 +184,7 @@ ADMIN = (
     Sight("vendors, filtered to nothing", "/admin/vendors?q=nobody-is-called-so", "admin"),
     *(
         Sight(f"vendor, {of}", "/admin/vendors/{id}", "admin", of)
-        for of in ("trying", "paying", "planning", "owing", "ended", "planless")
+        for of in ("trying", "paying", "planning", "owing", "closed", "going", "gone", "ended", "planless")
     ),
     Sight("vendor, seen by support", "/admin/vendors/{id}", "support", "paying"),
     Sight("audit log", "/admin/vendors/{id}/audit", "admin", "planning"),
@@ -170,6 +192,8 @@ ADMIN = (
     Sight("change tier, at once", "/admin/vendors/{id}", "admin", "paying", act=_chooses_now),
     Sight("change tier as a page", "/admin/vendors/{id}/tier-change", "admin", "paying"),
     Sight("change tier, not now", "/admin/vendors/{id}/tier-change", "admin", "owing"),
+    Sight("cancel a vendor in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("^Cancel…$")),
+    Sight("cancel a trial as a page", "/admin/vendors/{id}/cancel", "admin", "trying"),
     Sight("extend trial in the modal", "/admin/vendors/{id}", "admin", "trying", act=_opens("Extend trial")),
     Sight("extend trial, no reason", "/admin/vendors/{id}", "admin", "ended", act=_gives_no_reason),
     Sight("extend trial, none to extend", "/admin/vendors/{id}/trial", "admin", "paying"),

@@ -36,6 +36,9 @@ def _title(action: str) -> str:
         "catalog.price_agreed": _("Price agreed"),
         "catalog.price_changed": _("Price changed"),
         "credits.adjusted": _("Credits adjusted"),
+        "billing.credited": _("Credit note written"),
+        "billing.tax_rate_added": _("Tax rate added"),
+        "billing.tax_rate_ended": _("End of a tax rate changed"),
         "billing.method_chosen": _("Payment method chosen"),
         "billing.method_removed": _("Payment method removed"),
         "invoice.refunded": _("Money given back"),
@@ -55,6 +58,8 @@ def _title(action: str) -> str:
         "stripe.reconciled": _("Brought in step with Stripe"),
         "user.email_changed": _("Email address changed"),
         "user.password_changed": _("Password changed"),
+        "vendor.legal_data_changed": _("Billing details changed"),
+        "settings.changed": _("Setting changed"),
         "webhook.replayed": _("Stripe event replayed"),
     }.get(action, action.replace(".", ": ").replace("_", " ").capitalize())
 

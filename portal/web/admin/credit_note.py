@@ -71,7 +71,7 @@ def form(invoice_id: int) -> Response:
         amount=filters.money(found.money(note.total_minor)),
     )
     here = url_for("admin_invoices.detail", invoice_id=invoice_id)
-    return responder.done(here, message, "invoice-changed", "subscription-changed")
+    return responder.done(here, message, "invoices-changed", "subscription-changed")
 
 
 def _credit(found: InFull, filled: CreditForm) -> CreditNote:

@@ -116,9 +116,10 @@ def detail(invoice_id: int) -> Response:
     found = full(invoice_id)
     return responder.respond(
         "admin/invoices/detail.html",
-        "content",
+        "whole",
         head=vendor_detail.head(found.invoice.vendor_id),
         may_change=_may_change(),
+        refundable=any(payment.status == "succeeded" for payment in found.payments),
         note_href=lambda note_id: url_for("admin_invoices.credit_note_pdf", invoice_id=invoice_id, note_id=note_id),
         **invoice_words.of(found),
     )

@@ -87,6 +87,7 @@ def _page(filled: PapersForm, status: int = 200) -> Response:
     today = clock.business().date()
     return responder.respond(
         TEMPLATE,
+        "table",
         status=status,
         rates=tax_table.table(),
         state_of=lambda row: state(row, today),

@@ -178,7 +178,7 @@ def bookings(found: Table, columns: Mapping[Column, int], currency: str) -> Read
         raise Invalid(fields={str(missing[0]): N_("Choose the column for this.")})
     if any(not 0 <= at < len(found.heading) for at in columns.values()):
         raise Invalid(fields={"date": N_("This column is not in the file.")})
-    comma = _decimal_mark([row[columns[Column.AMOUNT]] for row in found.rows])
+    comma = decimal_mark([row[columns[Column.AMOUNT]] for row in found.rows])
     good, wrong = [], []
     for number, row in enumerate(found.rows, 2):
         try:
@@ -215,7 +215,7 @@ def _date(text: str) -> date:
     raise ValueError(N_("The day is not one."))
 
 
-def _decimal_mark(cells: Sequence[str]) -> str:
+def decimal_mark(cells: Sequence[str]) -> str:
     """The mark before the last one or two digits, by most cells; a point where none has one."""
     marks = [m.group(1) for cell in cells if (m := re.search(r"([.,])\d{1,2}\D*$", cell.strip()))]
     return "," if marks.count(",") > marks.count(".") else "."

@@ -80,6 +80,11 @@ def locked(line_id: int) -> BankStatementLine:
     return line
 
 
+def read(line_id: int) -> BankStatementLine | None:
+    """A booking, to show."""
+    return db.session.scalar(select(BankStatementLine).where(BankStatementLine.id == line_id))
+
+
 def taken(line_id: int, transfer: BankTransfer) -> BankStatementLine:
     """The booking that is about to be matched; Conflict when it was dealt with, Invalid across currencies."""
     line = locked(line_id)

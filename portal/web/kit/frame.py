@@ -13,7 +13,7 @@ from portal.accounts.queries import VendorAtDoor, Visitor
 from portal.identity import queries as identity
 from portal.kit import clock
 from portal.settings import queries as settings
-from portal.subscriptions.rules import is_open
+from portal.subscriptions.rules import Status, is_open
 from portal.web.kit import notices, signed_in
 from portal.web.kit.audience import Side
 from portal.web.kit.notices import Call
@@ -143,6 +143,9 @@ def _admin_nav() -> list[NavItem]:
             "users",
             also=("admin_vendor", "admin_tier", "admin_trial", "admin_reconcile"),
         ),
+        _item(_("Invoices"), "admin_invoices.index", "receipt", also=("admin_credit_note",)),
+        _item(_("Taxes and papers"), "admin_taxes.index", "percentage"),
+        _item(_("Bank transfers"), "admin_transfers.index", "building-bank", also=("admin_statements",)),
         _item(_("Webhooks"), "admin_webhooks.index", "webhook"),
         _item(_("Support"), "admin_support.index", "lifebuoy"),
         _item(_("Profile"), "profile.index", "user-circle", also=("security",)),
@@ -182,6 +185,8 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
         frame.banner = None  # the page that it leads to, or that one was led to, says it itself
     if vendor.standing is None or not is_open(vendor.standing):
         frame.cta = Call(_("No plan is active."), _("Choose a plan"), plans)
+        if vendor.standing in (Status.SUSPENDED, Status.PENDING_PAYMENT):
+            frame.cta = Call(_("An invoice is unpaid."), _("Pay now"), f"{billing}#pay")
 
 
 def init_app(app: Flask) -> None:

@@ -1,0 +1,311 @@
+"""Bank transfer as people meet it: choosing it, its page, the proof, and the queue of the back office."""
+
+import io
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from PIL import Image
+from pypdf import PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, TextStringObject
+from urllib3 import encode_multipart_formdata
+
+from portal.billing.models import BankTransfer
+from portal.catalog import queries as catalog
+from portal.gateways import storage
+from portal.identity.models import Vendor
+from portal.identity.rules import StaffKind
+from portal.kit import tenancy
+from portal.kit.db import db
+from portal.kit.unit_of_work import unit_of_work
+from tests.support import people
+from tests.support.people import Someone, text_of
+from tests.transfer.steps import change, offer
+
+
+def pdf(kind: str = "plain", weight: int = 0) -> bytes:
+    """A page without anything on it; with a program, an attachment or a password; weighing so many bytes more."""
+    writer = PdfWriter()
+    writer.add_blank_page(99, 99)
+    if kind == "program":
+        action = {NameObject("/S"): NameObject("/JavaScript"), NameObject("/JS"): TextStringObject("app.alert(1)")}
+        writer.root_object[NameObject("/OpenAction")] = DictionaryObject(action)
+    elif kind == "attachment":
+        writer.add_attachment("evil.exe", b"MZ")
+    elif kind == "locked":
+        writer.encrypt("secret")
+    out = io.BytesIO()
+    writer.write(out)
+    head, _, tail = out.getvalue().rpartition(b"startxref")
+    return head + b"%" + b"x" * weight + b"\nstartxref" + tail
+
+
+@pytest.fixture
+def shop(without_stripe: Flask, client: FlaskClient) -> Someone:
+    """The owner of a vendor in its trial, signed in, where transfers are taken; billing details are told."""
+    with tenancy.unscoped("a test"):
+        offer()
+        owner = people.sign_up(client)
+        with unit_of_work():
+            vendor = db.session.get_one(Vendor, owner.vendor_id)
+            vendor.legal_name = "Kilim House Ltd"
+            vendor.address = {"street": "Hauptstr. 1", "postcode": "10115", "city": "Berlin", "country": "DE"}
+    return owner
+
+
+def price_id(tier: str = "professional") -> int:
+    found = catalog.offer(tier, "monthly")
+    assert found is not None
+    return found.id
+
+
+def chooses(client: FlaskClient, owner: Someone, method: str = "transfer") -> Any:
+    return people.post(client, f"/vendor/{owner.code}/pay", {"price": str(price_id()), "method": method})
+
+
+def ordered(client: FlaskClient, owner: Someone) -> str:
+    """Choose the transfer; gives the address of its page."""
+    answer = chooses(client, owner)
+    assert answer.status_code == 303, text_of(answer)
+    return str(answer.headers["Location"])
+
+
+def found(page: str) -> SimpleNamespace:
+    """The transfer of that page as committed now."""
+    with tenancy.unscoped("a test"):
+        db.session.rollback()
+        row = db.session.get_one(BankTransfer, int(page.rsplit("/", 1)[-1]), populate_existing=True)
+        return SimpleNamespace(**{column.key: getattr(row, column.key) for column in row.__table__.columns})
+
+
+def sends(client: FlaskClient, page: str, data: bytes, name: str = "receipt.pdf") -> Any:
+    return sends_file(client, f"{page}/proof", "proof", data, name)
+
+
+def sends_file(client: FlaskClient, where: str, field: str, data: bytes, name: str) -> Any:
+    """A form with a file, as a browser encodes it."""
+    body, media_type = encode_multipart_formdata({"csrf_token": people.csrf_token(client), field: (name, data)})
+    return client.post(where, data=body, content_type=media_type)
+
+
+def test_every_button_to_pay_leads_to_the_choice_of_a_way(shop: Someone, client: FlaskClient) -> None:
+    answer = people.post(client, f"/vendor/{shop.code}/billing/checkout", {"price": str(price_id())})
+    assert answer.headers["Location"] == f"/vendor/{shop.code}/pay?price={price_id()}"
+    page = text_of(client.get(answer.headers["Location"]))
+    assert "Bank transfer" in page
+    assert "PayPal coming soon" in page
+    assert "Stripe" not in page  # no key: the card is not shown
+
+
+@pytest.mark.parametrize("method", ["paypal", "stripe", "", "cash"])
+def test_what_is_not_live_takes_nothing(shop: Someone, client: FlaskClient, method: str) -> None:
+    answer = chooses(client, shop, method)
+    assert answer.status_code == 422
+    assert "cannot take payments yet" in text_of(answer)
+    with tenancy.unscoped("a test"):
+        assert db.session.query(BankTransfer).count() == 0
+
+
+def test_missing_billing_details_are_asked_for_on_the_way(shop: Someone, client: FlaskClient) -> None:
+    with tenancy.unscoped("a test"), unit_of_work():
+        db.session.get_one(Vendor, shop.vendor_id).legal_name = None
+    answer = chooses(client, shop)
+    assert answer.headers["Location"].startswith(f"/vendor/{shop.code}/billing-details?next=")
+
+
+def test_the_page_tells_where_to_pay_and_carries_the_code(shop: Someone, client: FlaskClient) -> None:
+    page = ordered(client, shop)
+    words = text_of(client.get(page))
+    for part in ("€99.00", "DE02 1203 0000 0000 2020 51", "BYLADEM1001", "Kilim Portal Ltd", "29 January 2027"):
+        assert part in words, part
+    assert re.search(r"RF\d\d 0000 \d{4}", words)
+    assert "<svg" in client.get(page).get_data(as_text=True).split("Or scan it")[1][:900]
+
+
+def test_a_members_view_has_no_buttons_and_a_stranger_sees_nothing(shop: Someone, client: FlaskClient) -> None:
+    page = ordered(client, shop)
+    stranger = client.application.test_client()
+    other = people.sign_up(stranger, email="bob@other.example", business="Other House", name="Bob Other")
+    assert stranger.get(page).status_code == 404
+    foreign = page.replace(shop.code, other.code)
+    assert stranger.get(foreign).status_code == 404
+    assert sends(stranger, foreign, pdf()).status_code == 404
+    assert found(page).proof is None
+
+
+def png(size: tuple[int, int] = (40, 30)) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size, "white").save(out, "PNG")
+    return out.getvalue()
+
+
+def jpeg_with_secret() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30), "white").save(out, "JPEG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x00SECRET")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "kept"),
+    [
+        (pdf(), "receipt.pdf", "application/pdf"),
+        (png(), "../../etc/passwd.png", "image/png"),
+        (jpeg_with_secret(), "photo.jpeg", "image/jpeg"),
+        (png() + b"<script>alert(1)</script>", "picture.html", "image/png"),
+    ],
+)
+def test_a_proof_is_kept_privately(shop: Someone, client: FlaskClient, data: bytes, name: str, kept: str) -> None:
+    page = ordered(client, shop)
+    assert sends(client, page, data, name).status_code == 303
+    transfer = found(page)
+    assert transfer.state == "proof_sent"
+    assert transfer.proof is not None and transfer.proof["type"] == kept
+    assert "/" not in transfer.proof["name"] and not transfer.proof["name"].endswith("html")
+    stored = storage.get(transfer.proof["key"])
+    assert b"SECRET" not in stored and b"script" not in stored  # images are painted anew
+    staff = client.application.test_client()
+    people.sign_in(staff, people.staff().email)
+    answer = staff.get(f"/admin/transfers/{transfer.id}/proof")
+    assert (answer.status_code, answer.data) == (200, stored)
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"", "empty.pdf"),
+        (b"MZ\x90\x00 a program", "receipt.pdf"),
+        (b"<html><script>alert(1)</script></html>", "receipt.png"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "receipt.svg"),
+        (b"%PDF-1.4 and then nothing", "receipt.pdf"),
+        (pdf("program"), "receipt.pdf"),
+        (pdf("attachment"), "receipt.pdf"),
+        (pdf("locked"), "receipt.pdf"),
+        (pdf()[:300], "cut.pdf"),
+        (png()[:45], "cut.png"),
+        (b"\x89PNG\r\n\x1a\n" + b"\x00" * 64, "header.png"),
+        (b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "receipt.gif"),
+    ],
+)
+def test_what_is_no_document_is_refused_at_the_field(
+    shop: Someone, client: FlaskClient, data: bytes, name: str
+) -> None:
+    page = ordered(client, shop)
+    answer = sends(client, page, data, name)
+    assert answer.status_code == 422
+    assert 'aria-invalid="true"' in answer.get_data(as_text=True)
+    assert (found(page).state, found(page).proof) == ("awaiting", None)
+
+
+def test_ten_megabytes_and_no_more(shop: Someone, client: FlaskClient) -> None:
+    page = ordered(client, shop)
+    assert sends(client, page, pdf(weight=10 * 1024 * 1024)).status_code == 413
+    assert found(page).proof is None
+    fits = pdf(weight=2 * 1024 * 1024)
+    assert sends(client, page, fits).status_code == 303  # more than other forms may weigh
+
+
+def test_a_new_proof_replaces_the_old_one(shop: Someone, client: FlaskClient) -> None:
+    from portal.kit import jobs
+    from portal.kit.errors import NotFound
+
+    page = ordered(client, shop)
+    sends(client, page, pdf())
+    first = found(page).proof
+    sends(client, page, png(), "later.png")
+    with tenancy.unscoped("a test"):
+        jobs.run_all()
+    assert first is not None
+    with pytest.raises(NotFound):
+        storage.get(first["key"])
+    assert storage.get(found(page).proof["key"])
+
+
+def test_cancelling_voids_the_proforma(shop: Someone, client: FlaskClient) -> None:
+    page = ordered(client, shop)
+    assert people.post(client, f"{page}/cancel", {}).status_code == 303
+    assert "not asked of you any more" in text_of(client.get(page))
+    assert people.post(client, f"{page}/cancel", {}).status_code == 303  # a second click changes nothing
+    assert sends(client, page, pdf()).status_code == 409
+
+
+@pytest.fixture
+def desk(shop: Someone, client: FlaskClient) -> FlaskClient:
+    """Somebody from finance."""
+    browser = client.application.test_client()
+    people.sign_in(browser, people.staff("fin@portal.example", StaffKind.FINANCE, "Fiona Finance").email)
+    return browser
+
+
+def test_approving_in_the_queue_opens_what_was_paid(shop: Someone, client: FlaskClient, desk: FlaskClient) -> None:
+    page = ordered(client, shop)
+    transfer = found(page)
+    assert "Kilim House" in text_of(desk.get("/admin/transfers"))
+    form = text_of(desk.get(f"/admin/transfers/{transfer.id}/approve"))
+    assert "€99.00" in form
+    sent = {"amount": "99.00", "booked_on": "2027-01-15", "base_version": str(transfer.version)}
+    done = people.post(desk, f"/admin/transfers/{transfer.id}/approve", sent)
+    assert done.status_code == 303, text_of(done)
+    assert "has arrived. Thank you." in text_of(client.get(page))
+    again = people.post(desk, f"/admin/transfers/{transfer.id}/approve", sent)
+    assert again.status_code == 409
+    assert "Nobody owes a transfer" in text_of(desk.get("/admin/transfers"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"amount": "ninety"}, "The amount is not one."),
+        ({"amount": "-5"}, "more than zero"),
+        ({"amount": "0"}, "more than zero"),
+        ({"amount": "99999999999999"}, "The amount is not one."),
+        ({"booked_on": "yesterday"}, "valid date"),
+        ({"start": "2031-01-01"}, "coming year"),
+        ({"base_version": "999"}, "changed meanwhile"),
+    ],
+)
+def test_a_wrong_form_counts_nothing(
+    shop: Someone, client: FlaskClient, desk: FlaskClient, wrong: dict[str, str], words: str
+) -> None:
+    transfer = found(ordered(client, shop))
+    sent = {"amount": "99.00", "booked_on": "2027-01-15", "base_version": str(transfer.version), **wrong}
+    answer = people.post(desk, f"/admin/transfers/{transfer.id}/approve", sent)
+    assert answer.status_code in (409, 422)
+    assert words in text_of(answer).replace("a valid date", "valid date")
+    page = f"/vendor/{shop.code}/transfer/{transfer.id}"
+    assert found(page).received_minor == 0
+
+
+def test_rejecting_needs_a_reason_that_the_vendor_reads(shop: Someone, client: FlaskClient, desk: FlaskClient) -> None:
+    page = ordered(client, shop)
+    where = f"/admin/transfers/{found(page).id}/reject"
+    assert people.post(desk, where, {"reason": " ", "base_version": "1"}).status_code == 422
+    assert people.post(desk, where, {"reason": "No money came.", "base_version": "1"}).status_code == 303
+    assert "No money came." in text_of(client.get(page))
+
+
+def test_support_staff_look_elsewhere(shop: Someone, client: FlaskClient) -> None:
+    browser = client.application.test_client()
+    people.sign_in(browser, people.staff("help@portal.example", StaffKind.SUPPORT).email)
+    assert browser.get("/admin/transfers").status_code == 403
+
+
+def test_the_second_approver_is_somebody_else(shop: Someone, client: FlaskClient, desk: FlaskClient) -> None:
+    with tenancy.unscoped("a test"):
+        change(second_approval_above_minor=5000)
+    page = ordered(client, shop)
+    where = f"/admin/transfers/{found(page).id}/approve"
+    form = {"amount": "99.00", "booked_on": "2027-01-15"}
+    assert people.post(desk, where, {**form, "base_version": "1"}).status_code == 303
+    assert found(page).state == "awaiting"
+    assert people.post(desk, where, {**form, "base_version": "2"}).status_code == 403
+    other = client.application.test_client()
+    people.sign_in(other, people.staff().email)
+    assert "approved it once" in text_of(other.get(where))
+    assert people.post(other, where, {**form, "base_version": "2"}).status_code == 303
+    assert found(page).state == "approved"

@@ -64,16 +64,15 @@ def unpaid(vendor_id: int) -> InvoiceRow | None:
 
 
 def behind_since(vendor_id: int, stripe_subscription_id: str) -> datetime | None:
-    """When the oldest renewal that is unpaid now was issued: Stripe first tries to collect it in that moment.
+    """When the oldest invoice that is unpaid now was issued: Stripe first tries to collect it in that moment.
 
-    What was left open before a later renewal was paid is not what makes a vendor fall behind now.
+    What was left open before a later one was paid is not what makes a vendor fall behind now.
     """
     mine = (Invoice.vendor_id == vendor_id, Invoice.stripe_subscription_id == stripe_subscription_id)
-    renewals = (*mine, Invoice.reason == "subscription_cycle")
-    paid = select(func.max(Invoice.issued_at)).where(*renewals, Invoice.status == InvoiceStatus.PAID).scalar_subquery()
+    paid = select(func.max(Invoice.issued_at)).where(*mine, Invoice.status == InvoiceStatus.PAID).scalar_subquery()
     return db.session.scalar(
         select(func.min(Invoice.issued_at)).where(
-            *renewals, Invoice.status == InvoiceStatus.OPEN, or_(paid.is_(None), Invoice.issued_at > paid)
+            *mine, Invoice.status == InvoiceStatus.OPEN, or_(paid.is_(None), Invoice.issued_at >= paid)
         )
     )
 

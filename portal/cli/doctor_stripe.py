@@ -79,7 +79,7 @@ def _endpoint(endpoint: dict[str, Any]) -> Iterator[Finding]:
     enabled = set(endpoint["enabled_events"])
     missing = [] if "*" in enabled else sorted(NEEDED - enabled)
     if endpoint["status"] != "enabled":
-        yield Finding(FAIL, "webhook", "the endpoint is disabled at Stripe", "enable it, then flask stripe reconcile")
+        yield Finding(FAIL, "webhook", "the endpoint is disabled at Stripe", "enable it, then flask stripe reconcile --repair")
     elif missing:
         yield Finding(WARN, "webhook", f"is not told of {', '.join(missing)}", "add these events to the endpoint")
     elif endpoint["api_version"] != api_version:
@@ -106,7 +106,7 @@ def events() -> Iterator[Finding]:
     end_reading()
     if failed:
         says = f"{failed} of Stripe's failed"
-        yield Finding(WARN, "events", says, "flask jobs dead shows why; flask stripe reconcile --all puts it right")
+        yield Finding(WARN, "events", says, "flask jobs dead shows why; flask stripe reconcile --repair puts it right")
     else:
         yield Finding(OK, "events", "none failed")
     if stripe.is_configured():
@@ -117,7 +117,7 @@ def _undelivered() -> Iterator[Finding]:
     since = int((clock.business() - timedelta(days=1)).timestamp())
     if waiting := stripe.current().events_undelivered(since, sorted(NEEDED)):
         says = f"{len(waiting)} of the last day have not arrived"
-        yield Finding(WARN, "events", says, f"can Stripe reach {HOOK}? flask stripe reconcile --all puts it right")
+        yield Finding(WARN, "events", says, f"can Stripe reach {HOOK}? flask stripe reconcile --repair puts it right")
 
 
 CHECKS: tuple[Check, ...] = (account, webhook, catalog, events)

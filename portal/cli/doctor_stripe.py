@@ -79,7 +79,8 @@ def _endpoint(endpoint: dict[str, Any]) -> Iterator[Finding]:
     enabled = set(endpoint["enabled_events"])
     missing = [] if "*" in enabled else sorted(NEEDED - enabled)
     if endpoint["status"] != "enabled":
-        yield Finding(FAIL, "webhook", "the endpoint is disabled at Stripe", "enable it, then flask stripe reconcile --repair")
+        then = "enable it, then flask stripe reconcile --repair"
+        yield Finding(FAIL, "webhook", "the endpoint is disabled at Stripe", then)
     elif missing:
         yield Finding(WARN, "webhook", f"is not told of {', '.join(missing)}", "add these events to the endpoint")
     elif endpoint["api_version"] != api_version:

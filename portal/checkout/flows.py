@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal.accounts import flows as accounts
-from portal.billing import details, stripe_invoice, tax
+from portal.billing import details, refund_flows, stripe_invoice, tax
+from portal.billing import service as billing
 from portal.checkout import queries, service
 from portal.checkout.queries import OrderView
 from portal.checkout.rules import OrderState, Paid
 from portal.checkout.service import Settled
 from portal.gateways import stripe
-from portal.kit import clock
+from portal.gateways.stripe import StripeMismatch
+from portal.identity import queries as identity
+from portal.kit import clock, log
 from portal.kit.actor import Actor
 from portal.kit.errors import Conflict, NotFound, PortalError, Unavailable
 from portal.kit.money import Money
@@ -18,6 +21,9 @@ from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import flows as subscriptions
 from portal.subscriptions import remote
+from portal.subscriptions.history import lock_if_any
+
+logger = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +164,40 @@ def _settled(session: dict[str, Any]) -> Settled:
 
 
 def cancel_refused(stripe_subscription_id: str) -> None:
-    """A subscription whose order was refused ends at once; what is unused is credited."""
-    params = {"invoice_now": True, "prorate": True}
+    """A subscription whose order was refused ends at once, and what was paid for it goes back whole.
+
+    The keys are made of what they are about, so a repetition after a crash goes on where it stopped.
+    """
     end_reading()
-    stripe.current().subscription_cancel(stripe_subscription_id, params, f"cancel-refused-{stripe_subscription_id}")
+    gateway = stripe.current()
+    subscription = gateway.subscription(stripe_subscription_id)
+    if subscription["status"] not in ("canceled", "incomplete_expired"):
+        # Nothing is prorated: a credit beside the refund would pay it back twice.
+        gateway.subscription_cancel(stripe_subscription_id, {}, f"cancel-refused-{stripe_subscription_id}")
+    customer_id = str(remote.id_of(subscription["customer"]))
+    vendor = identity.vendor_by_customer(customer_id)
+    end_reading()
+    for paid in gateway.invoices(customer_id):
+        details = (paid.get("parent") or {}).get("subscription_details") or {}
+        if details.get("subscription") == stripe_subscription_id and paid["amount_paid"]:
+            _give_back(gateway.invoice(paid["id"]), vendor.id if vendor else None)
+
+
+def _give_back(invoice: dict[str, Any], vendor_id: int | None) -> None:
+    """Refund every payment of an invoice, and keep both where the vendor is known."""
+    read = stripe_invoice.read(invoice)
+    if vendor_id is not None:
+        with unit_of_work():
+            lock_if_any(vendor_id)
+            billing.mirror(vendor_id, read)
+    for payment in read.payments:
+        params = {"payment_intent": payment.reference, "reason": "requested_by_customer"}
+        try:
+            stripe.current().refund_create(params, f"refund-refused-{payment.reference}")
+        except StripeMismatch as error:
+            logger.warning("checkout.refused_not_refunded", invoice=invoice["id"], why=str(error))
+        except Unavailable:
+            # Stripe repeats a 500 for its key: only a look at the payment tells what happened.
+            if not stripe.current().refunds(payment.reference):
+                raise
+        refund_flows.follow(payment.reference)

@@ -174,6 +174,10 @@ class StripeGateway:
         found = self._call(lambda: self._v1.invoice_payments.list(asked))["data"]
         return str(found[0]["invoice"]) if found else None
 
+    def charges(self, customer_id: str) -> list[Document]:
+        """Every attempt to take a customer's money, newest first."""
+        return list(self._all(lambda: self._v1.charges.list({"customer": customer_id, "limit": 100})))
+
     def refund_create(self, params: Params, key: str) -> Document:
         """Give back a payment or a part of it."""
         return self._call(lambda: self._v1.refunds.create(params, {"idempotency_key": key}))

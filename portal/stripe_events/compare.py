@@ -17,6 +17,8 @@ from portal.kit.db import db
 from portal.kit.errors import NotFound
 from portal.kit.money import Money, minor_digits
 from portal.kit.unit_of_work import end_reading
+from portal.stripe_events import compare_money
+from portal.stripe_events.difference import Difference
 from portal.subscriptions import changes, remote
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.models import VendorSubscription
@@ -27,20 +29,6 @@ from portal.subscriptions.rules import ChangeState, Status, effective_status
 Document = dict[str, Any]
 #: Subscriptions of Stripe's that are over mean nothing where the portal never held them.
 OVER = frozenset({"canceled", "incomplete_expired"})
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A field in which Stripe and the portal differ. ``subject`` is the Stripe id (an order's: ours) that it is about,
-    ``label`` how people call that. Where ``repairable`` is False, the portal cannot follow Stripe by itself.
-    """
-
-    field: str
-    ours: Any
-    theirs: Any
-    subject: str
-    label: str = ""
-    repairable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +64,8 @@ class Ours:
 def compare(vendor_id: int) -> list[Difference]:
     """Every field that differs, in the order in which people read them; nothing is written.
 
-    Three requests at most where no order is open: the customer's subscriptions, one that the list left out, and its
-    invoices. Raises what the gateway raises.
+    Six requests at most where no order is open: the customer's subscriptions, one that the list left out, its
+    invoices, charges and payment methods, and the customer itself. Raises what the gateway raises.
     """
     found = identity.vendor(vendor_id)
     if found is None or found.stripe_customer_id is None:
@@ -91,7 +79,14 @@ def compare(vendor_id: int) -> list[Difference]:
         *_orders([order for order in waiting if order.stripe_session_id]),
         *_subscription(ours, documents, [str(order.id) for order in waiting]),
         *_invoices(ours, list(reversed(invoices))),
+        *compare_money.of_money_back(vendor_id, ours.customer_id),
+        *compare_money.of_methods(vendor_id, ours.customer_id, _charged(ours, documents)),
     ]
+
+
+def _charged(ours: Ours, documents: list[Document]) -> Document | None:
+    kept = ours.held.stripe_subscription_id if ours.held else None
+    return next((each for each in documents if each["id"] == kept), None)
 
 
 def _ours(vendor_id: int, customer_id: str) -> Ours:

@@ -3,17 +3,22 @@
 from typing import Any
 
 from portal.audit import service as audit
+from portal.billing import dispute_flows, refund_flows
 from portal.checkout import flows as checkout
+from portal.checkout import method_flows
 from portal.gateways import stripe
 from portal.identity import queries as identity
 from portal.kit import clock
 from portal.kit.actor import SYSTEM, Actor
 from portal.kit.money import Money
 from portal.kit.unit_of_work import end_reading, unit_of_work
-from portal.stripe_events import flows
-from portal.stripe_events.compare import Difference, compare, plain_amount
+from portal.stripe_events import compare_money, flows
+from portal.stripe_events.compare import compare, plain_amount
+from portal.stripe_events.difference import Difference
 from portal.subscriptions import queries as subscriptions
 
+#: Fields that are about money that went back, and about what is paid with.
+MONEY = ("refunded", "disputed", "payment_")
 __all__ = ["Difference", "compare", "repair"]
 
 
@@ -48,9 +53,26 @@ def _follow(vendor_id: int, found: list[Difference]) -> None:
         document = stripe.current().invoice(ident)
         details = (document.get("parent") or {}).get("subscription_details") or {}
         flows.follow(details.get("subscription"), customer_id, details.get("metadata"), ident)
-    wanted = {each.subject for each in found if not each.field.startswith(("order", "invoice"))}
+    wanted = {each.subject for each in found if not each.field.startswith(("order", "invoice", *MONEY))}
     for ident in sorted(wanted | _undecided(vendor_id)):
         flows.follow(ident, customer_id, None)
+    if customer_id:
+        _follow_money(vendor_id, customer_id, found)
+
+
+def _follow_money(vendor_id: int, customer_id: str, found: list[Difference]) -> None:
+    """What went back (of payments that were only just mirrored, too), then the payment methods."""
+    if any(each.field.startswith(("invoice", "order")) for each in found):
+        found = [*found, *compare_money.of_money_back(vendor_id, customer_id)]
+    for reference in _subjects(found, "refunded"):
+        refund_flows.follow(reference)
+    for reference in _subjects(found, "disputed"):
+        dispute_flows.follow_payment(reference)
+    for ident in compare_money.undecided(vendor_id):
+        end_reading()
+        dispute_flows.follow(ident)
+    if found:
+        method_flows.mirror(vendor_id)
 
 
 def _subjects(found: list[Difference], field: str) -> list[str]:

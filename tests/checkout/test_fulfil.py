@@ -8,6 +8,7 @@ import requests
 from flask.testing import FlaskClient
 
 from portal.audit.models import AuditEntry
+from portal.billing.models import Invoice
 from portal.checkout import flows
 from portal.checkout.models import Order, Purchase
 from portal.credits import queries as credits
@@ -184,3 +185,37 @@ def test_stripe_stumbles_over_a_page_that_is_opened_once(
     settle(sandbox, client)
     assert orders() == [("fulfilled", None)]
     assert jobs.run_all() == 0
+
+
+@pytest.mark.parametrize("hiccup", [None, "after"])
+def test_what_was_paid_for_a_refused_order_goes_back_whole(
+    client: FlaskClient, sandbox: Sandbox, buyer: Somebody, monkeypatch: pytest.MonkeyPatch, hiccup: str | None
+) -> None:
+    """The trial is over, so 99.00 are charged at once; the order is refused, and all of it goes back once."""
+    end_trial(buyer)
+    pays(opens_checkout(buyer), own_card(1))
+    fetch = StripeGateway.checkout_session
+
+    def changed(self: StripeGateway, session_id: str) -> Document:
+        session = fetch(self, session_id)
+        WRONG["amount"](session)
+        return session
+
+    monkeypatch.setattr(StripeGateway, "checkout_session", changed)
+    if hiccup:
+        fault = {"kind": "status", "status": 500, "when": hiccup, "path": "^POST /v1/refunds", "times": 1}
+        requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=20)
+    settle(sandbox, client)
+    (charge,) = stripe_get(sandbox, "charges")["data"]
+    assert (charge["amount"], charge["amount_refunded"]) == (9900, 9900)
+    (ended,) = stripe_get(sandbox, "subscriptions", status="all")["data"]
+    assert ended["status"] == "canceled"
+    # no credit beside the refund
+    assert stripe_get(sandbox, f"customers/{charge['customer']}")["balance"] == 0
+    db.session.rollback()
+    invoice = db.session.query(Invoice).filter_by(vendor_id=buyer.id).one()
+    assert (invoice.status, invoice.paid_minor, invoice.refunded_minor) == ("paid", 9900, 9900)
+    assert mails_to(buyer)["refunded"] == 1 and orders() == [("refused", "amount")]
+    flows.cancel_refused(ended["id"])  # once more changes nothing
+    settle(sandbox, client)
+    assert len(stripe_get(sandbox, "refunds")["data"]) == 1 and mails_to(buyer)["refunded"] == 1

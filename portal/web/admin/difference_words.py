@@ -8,7 +8,8 @@ from typing import Any
 from flask_babel import gettext as _
 
 from portal.kit.money import Money
-from portal.stripe_events.compare import Difference, Tariff
+from portal.stripe_events.compare import Tariff
+from portal.stripe_events.difference import Difference
 from portal.subscriptions.rules import Status
 from portal.web.admin import words
 from portal.web.kit import filters
@@ -40,6 +41,10 @@ def _field(difference: Difference) -> str:
         "cancel_at_period_end": _("Ends with the period"),
         "schedule": _("Planned change (schedule)"),
         "card": _("Card"),
+        "payment_method": _("Payment method"),
+        "payment_default": _("Payment method that pays"),
+        "refunded": _("Invoice %(number)s, given back", number=difference.label),
+        "disputed": _("Invoice %(number)s, payment disputed", number=difference.label),
         "change": _("Change of tier"),
         "subscription": _("Subscription"),
         "other_subscription": _("Another subscription at Stripe"),

@@ -223,7 +223,8 @@ def decimal_mark(cells: Sequence[str]) -> str:
 
 def amount(text: str, currency: str, comma: str) -> int:
     """Minor units of an amount such as 1.234,56 or -1,234.56 or (12.00) or 12.00-; ValueError for anything else."""
-    plain = re.sub(r"[\s'’€$£]|[A-Za-z]", "", text).replace("−", "-")
+    words = re.sub(r"^[A-Za-z]{3}\b|\b[A-Za-z]{3}$", "", text.strip())
+    plain = re.sub(r"[\s'’€$£]", "", words).replace("−", "-")
     negative = plain.startswith(("-", "(")) or plain.endswith("-")
     digits = plain.strip("-+()").replace("." if comma == "," else ",", "").replace(comma, ".")
     if not re.fullmatch(r"\d{1,15}(\.\d{1,3})?", digits):

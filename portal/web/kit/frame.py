@@ -149,7 +149,7 @@ def _admin_nav() -> list[NavItem]:
         _item(_("Webhooks"), "admin_webhooks.index", "webhook"),
         _item(_("Support"), "admin_support.index", "lifebuoy"),
         _item(_("Profile"), "profile.index", "user-circle", also=("security",)),
-        _item(_("Style guide"), "admin_styleguide.index", "palette", group=_("Reference")),
+        _item(_("Style guide"), "admin_styleguide.index", "palette", group=_("Look up")),
     ]
 
 

@@ -332,7 +332,7 @@ def drop_unsold(change_id: int) -> None:
     held = queries.held(change.vendor_id)
     with unit_of_work():
         changes.mark(change_id, Ended.RETIRED)
-    if held.stripe_subscription_id is None:
+    if held.provider != Provider.STRIPE or held.stripe_subscription_id is None:
         with unit_of_work():
             changes.dropped(change_id, now=clock.business())
         return

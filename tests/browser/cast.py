@@ -24,6 +24,8 @@ from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.endings import Wish
 from portal.subscriptions.history import lock
 from portal.subscriptions.rules import When, usage_window
+from portal.support import service as support
+from portal.support.rules import Sender, TicketKind
 from portal.usage import service as usage
 from tests.support import people, stories
 from tests.support.people import Someone
@@ -120,6 +122,7 @@ def _today(cast: Cast) -> None:
     _uses(cast.people["paying"])
     _plans_less(cast.people["planning"])
     _is_asked_by_the_bank(cast.people["asked"])
+    _asks(cast.people["paying"])
     _cancels(cast.people["going"])
     _cancels(cast.joins("gone", "Petit Jardin"), at_once=True)
     _closes(cast.people["closed"])
@@ -154,6 +157,31 @@ def _plans_less(who: Someone) -> None:
         end_reading()
         owner = actor.user(who.user_id, who.name)
         change_flows.change_tier(who.vendor_id, _price("essential"), When.NEXT, actor=owner, base_version=version)
+
+
+def _asks(who: Someone) -> None:
+    """One question answered, one that waits, and a visitor's."""
+    owner, now = Sender(who.name, who.email, "en", who.user_id), clock.business()
+    visitor = Sender("Grace Visitor", "grace@elsewhere.example", "en")
+    with tenancy.unscoped("questions of the cast"), unit_of_work():
+        first = support.open_ticket(
+            who.vendor_id,
+            owner,
+            subject="How do I export my orders?",
+            now=now,
+            body="I look for a file with all orders of a year.\n\nIs there one?",
+        )
+        support.answer(first, "Open Orders and choose Export.", actor=actor.staff(1, "Sam Support"), now=now)
+        support.open_ticket(who.vendor_id, owner, subject="A second shop", body="Can one account have two?", now=now)
+        support.open_ticket(
+            None,
+            visitor,
+            subject="An offer for Enterprise",
+            body="We run ten shops in three countries.",
+            kind=TicketKind.SALES,
+            tier_code="enterprise",
+            now=now,
+        )
 
 
 def _is_asked_by_the_bank(who: Someone) -> None:

@@ -73,6 +73,35 @@ def _chooses_now(page: Page) -> None:
     expect(dialog.get_by_text("Due today")).to_be_visible()
 
 
+def _steps_down_unread(page: Page) -> None:
+    _opens("Switch to Professional on")(page)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name=re.compile("^Switch on")).click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+
+
+def _sends_in_the_modal(link: str, button: str) -> Callable[[Page], None]:
+    """Open the modal, fill in nothing, and send it."""
+
+    def act(page: Page) -> None:
+        _opens(link)(page)
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name=button, exact=True).click()
+        expect(dialog.locator("[aria-invalid=true]").first).to_be_visible()
+
+    return act
+
+
+def _follows(link: str) -> Callable[[Page], None]:
+    """Follow a link to another page."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("link", name=link, exact=True).click()
+        expect(page.get_by_role("heading", level=1, name=link)).to_be_visible()
+
+    return act
+
+
 def _gives_no_reason(page: Page) -> None:
     _opens("Extend trial")(page)
     page.get_by_role("dialog").get_by_role("button", name="Extend trial").click()
@@ -85,6 +114,19 @@ def _opens_menu(page: Page) -> None:
 
 def _opens_folds(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details:not([data-menu])').forEach(d => { d.open = true; })")
+
+
+def _begins_two_step(page: Page) -> None:
+    page.get_by_label("Your password").fill(steps.PASSWORD)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("img", name=re.compile("QR code"))).to_be_visible()
+
+
+def _types_a_wrong_code(page: Page) -> None:
+    _begins_two_step(page)
+    page.get_by_label("Code from the app").fill("12345")
+    page.get_by_role("button", name="Switch it on").click()
+    expect(page.locator("[aria-invalid=true]").first).to_be_visible()
 
 
 def _reads_a_mail(page: Page) -> None:
@@ -102,6 +144,9 @@ PUBLIC = (
     Sight("home", "/"),
     Sight("pricing, monthly", "/pricing", act=_opens_folds),
     Sight("pricing, yearly", "/pricing?cycle=yearly"),
+    Sight("contact", "/contact"),
+    Sight("contact, for an offer", "/contact?tier=enterprise"),
+    Sight("contact, wrong", "/contact", act=_sends("Send")),
     Sight("pricing, signed in", "/pricing", "trying"),
     Sight("sign-up", "/sign-up?tier=professional&cycle=monthly"),
     Sight("sign-up, yearly", "/sign-up?tier=business&cycle=yearly"),
@@ -169,6 +214,14 @@ VENDOR = (
     Sight("choose as a page", "/vendor/{code}/plans/change", "paying"),
     Sight("upgrade in the modal", "/vendor/{code}/plans", "added", act=_opens("Upgrade to Business today")),
     Sight("step down in the modal", "/vendor/{code}/plans", "paying", act=_opens("Switch to Essential on")),
+    Sight("step down, nothing confirmed", "/vendor/{code}/plans", "paying", act=_steps_down_unread),
+    Sight("offer in the modal", "/vendor/{code}/plans", "paying", act=_opens("Ask for an offer for Enterprise")),
+    Sight("support", "/vendor/{code}/support", "paying"),
+    Sight("support, nothing asked", "/vendor/{code}/support", "trying"),
+    Sight("support, suspended", "/vendor/{code}/support", "closed"),
+    Sight("ask in the modal", "/vendor/{code}/support", "paying", act=_opens("Ask a question")),
+    Sight("ask, wrong", "/vendor/{code}/support", "paying", act=_sends_in_the_modal("Ask a question", "Send")),
+    Sight("question", "/vendor/{code}/support", "paying", act=_follows("How do I export my orders?")),
     Sight("payment, not there yet", "/vendor/{code}/billing/done?session_id={order}", "leaving"),
     Sight("payment, free for now", "/vendor/{code}/billing/done?session_id={order}", "added"),
     Sight("payment, paid", "/vendor/{code}/billing/done?session_id={order}", "paying"),
@@ -176,6 +229,10 @@ VENDOR = (
     Sight("profile, vendor", "/profile", "trying"),
     Sight("profile, not confirmed", "/profile", "unverified"),
     Sight("profile, wrong", "/profile", "trying", act=_sends("Set the new password")),
+    Sight("two-step, before", "/profile/second-factor", "trying"),
+    Sight("two-step, no password", "/profile/second-factor", "trying", act=_sends("Continue")),
+    Sight("two-step, set-up", "/profile/second-factor", "trying", act=_begins_two_step),
+    Sight("two-step, wrong code", "/profile/second-factor", "trying", act=_types_a_wrong_code),
 )
 
 ADMIN = (
@@ -192,11 +249,35 @@ ADMIN = (
     Sight("change tier, at once", "/admin/vendors/{id}", "admin", "paying", act=_chooses_now),
     Sight("change tier as a page", "/admin/vendors/{id}/tier-change", "admin", "paying"),
     Sight("change tier, not now", "/admin/vendors/{id}/tier-change", "admin", "owing"),
+    Sight("agree a price in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("Agree a price")),
+    Sight(
+        "agree a price, wrong",
+        "/admin/vendors/{id}",
+        "admin",
+        "paying",
+        act=_sends_in_the_modal("Agree a price", "Agree"),
+    ),
+    Sight("tickets", "/admin/support", "admin"),
+    Sight("tickets, closed", "/admin/support?state=closed", "admin"),
+    Sight("ticket", "/admin/support?state=all", "support", act=_follows("An offer for Enterprise")),
     Sight("cancel a vendor in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("^Cancel…$")),
     Sight("cancel a trial as a page", "/admin/vendors/{id}/cancel", "admin", "trying"),
     Sight("extend trial in the modal", "/admin/vendors/{id}", "admin", "trying", act=_opens("Extend trial")),
     Sight("extend trial, no reason", "/admin/vendors/{id}", "admin", "ended", act=_gives_no_reason),
     Sight("extend trial, none to extend", "/admin/vendors/{id}/trial", "admin", "paying"),
+    Sight("webhooks", "/admin/webhooks", "admin", act=_opens_folds),
+    Sight("webhooks, seen by support", "/admin/webhooks?type=invoice", "support"),
+    Sight("webhooks, filtered to nothing", "/admin/webhooks?q=evt_nobody", "admin"),
+    Sight("webhooks, nothing failed", "/admin/webhooks?state=failed", "admin"),
+    Sight("webhook", "/admin/webhooks/1", "admin", act=_opens_folds),
+    Sight("webhook, replay in the modal", "/admin/webhooks/1", "admin", act=_opens("^Replay$")),
+    Sight("webhook, replay as a page", "/admin/webhooks/1/replay", "admin"),
+    Sight("webhooks, replay nothing", "/admin/webhooks/replay-failed", "admin"),
+    Sight(
+        "compare with Stripe, all agrees", "/admin/vendors/{id}", "admin", "paying", act=_opens("Compare with Stripe")
+    ),
+    Sight("compare with Stripe, unknown there", "/admin/vendors/{id}/stripe", "admin", "planless"),
+    Sight("two-step, staff", "/profile/second-factor?why=staff_second_factor", "admin"),
     Sight("profile, staff", "/profile", "admin"),
     Sight("style guide", "/admin/styleguide", "admin"),
 )

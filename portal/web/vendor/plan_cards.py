@@ -9,7 +9,7 @@ from portal.kit.money import Money
 from portal.reporting.compare import compare
 from portal.subscriptions.meters import Meter
 from portal.subscriptions.queries import Overview
-from portal.subscriptions.rules import Provider, Status
+from portal.subscriptions.rules import ChangeState, Provider, Status
 from portal.web.public import offers
 from portal.web.vendor import changes
 from portal.web.vendor.changes import Changes
@@ -134,6 +134,8 @@ def _action(
         return Action.NONE if current else Action.BLOCKED
     if held.status != Status.ACTIVE:
         return Action.PAY
+    if held.pending and held.pending.state != ChangeState.SCHEDULED:
+        return Action.NONE if current else Action.BLOCKED
     if held.pending and (held.pending.tier_name, held.pending.cycle) == (tier.name, cycle):
         return Action.PLANNED
     if current:

@@ -56,6 +56,7 @@ class Life:
     events: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     sent: list[str] = field(default_factory=list)
     invoices: list[str] = field(default_factory=list)
+    payments: set[str] = field(default_factory=set)
 
     def hears(self, event: dict[str, Any]) -> None:
         """Keep an event under its class."""
@@ -73,6 +74,12 @@ class Life:
             if about["id"] not in self.invoices:
                 self.invoices.append(about["id"])
             return f"invoice {self.invoices.index(about['id']) + 1}"
+        if kind.startswith(("refund.", "charge.refund")):
+            return "refund"
+        if kind.startswith("charge.dispute."):
+            return "dispute"
+        if about["object"] == "payment_intent":
+            self.payments.add(about["id"])
         return "other"
 
 
@@ -111,6 +118,8 @@ class Cohort:
                 life.hears(event)
             elif customer in by_customer:
                 by_customer[customer].hears(event)
+            elif about["object"] in ("refund", "dispute"):
+                next(each for each in self.lives if about["payment_intent"] in each.payments).hears(event)
         if fresh:
             self._seen = fresh[0]["id"]
 

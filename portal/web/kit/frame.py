@@ -173,7 +173,13 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
     frame.side, frame.vendor = "vendor", vendor
     frame.nav = [
         _item(_("Dashboard"), "vendor_dashboard.index", "layout-dashboard", locked=bool(closed)),
-        _item(_("Billing"), "vendor_billing.index", "credit-card", also=("vendor_checkout",), code=vendor.code),
+        _item(
+            _("Billing"),
+            "vendor_billing.index",
+            "credit-card",
+            also=("vendor_checkout", "vendor_methods", "vendor_purchases"),
+            code=vendor.code,
+        ),
         _item(_("Plans"), "vendor_plans.index", "stack-2", code=vendor.code),
         _item(_("Support"), "vendor_support.index", "lifebuoy", code=vendor.code),
         _item(_("Profile"), "profile.index", "user-circle", also=("security",)),

@@ -113,12 +113,16 @@ def _refuse(subscription: VendorSubscription, price: Price) -> None:
 
 
 def owes(vendor_id: int) -> bool:
-    """Is an invoice open? That of a change which waits for its payment does not count: the change itself stands."""
+    """Is an invoice of Stripe's open? That of a change which waits for its payment does not count: it stands itself.
+
+    One of ours is asked for ahead of time, so it is owed only once the subscription is behind.
+    """
     waiting = select(TierChange.stripe_invoice_id).where(
         TierChange.vendor_id == vendor_id, TierChange.state.in_(UNDER_WAY), TierChange.stripe_invoice_id.is_not(None)
     )
     owed = select(Invoice.id).where(
         Invoice.vendor_id == vendor_id,
+        Invoice.provider == Provider.STRIPE,
         Invoice.status == InvoiceStatus.OPEN,
         Invoice.due_minor > Invoice.paid_minor,
         Invoice.stripe_invoice_id.not_in(waiting),

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from portal.billing.models import CreditNote, Dispute, Invoice, InvoiceTax, Payment, Refund
+from portal.billing.models import BankTransfer, CreditNote, Dispute, Invoice, InvoiceTax, Payment, Refund
 from portal.billing.paper import TaxLine
 from portal.billing.rules import InvoiceStatus
 from portal.kit import paging
@@ -51,7 +51,10 @@ def shown(
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An invoice in a list. ``number`` is the proforma's while there is no other; ``left`` is still to be paid."""
+    """An invoice in a list. ``number`` is the proforma's while there is no other; ``left`` is still to be paid.
+
+    ``transfer_id`` is the bank transfer that is expected for it.
+    """
 
     id: int
     vendor_id: int
@@ -66,6 +69,7 @@ class Listed:
     due_at: datetime | None
     hosted_url: str | None
     has_pdf: bool
+    transfer_id: int | None = None
 
 
 COLUMNS = (
@@ -77,7 +81,7 @@ COLUMNS = (
 KEYS: tuple[SortKey, SortKey] = ((Invoice.issued_at, "desc"), (Invoice.id, "desc"))
 
 
-def row(found: Any, now: datetime) -> Listed:
+def row(found: Any, now: datetime, transfer_id: int | None = None) -> Listed:
     """A row of COLUMNS, or an invoice itself, as lists show it."""
     is_open = found.status == InvoiceStatus.OPEN
     return Listed(
@@ -96,6 +100,7 @@ def row(found: Any, now: datetime) -> Listed:
         due_at=found.due_at,
         hosted_url=found.hosted_url,
         has_pdf=found.provider == "transfer" or bool(found.pdf_url),
+        transfer_id=transfer_id if is_open else None,
     )  # fmt: skip
 
 
@@ -125,11 +130,13 @@ def read(status: str | None, year: str | None) -> Wanted:
 def page(vendor_id: int, wanted: Wanted, cursor: str | None, *, now: datetime, size: int = PAGE_SIZE) -> Page[Listed]:
     """One page of a vendor's invoices, newest first, in one query; drafts are Stripe's business."""
     paging.check(cursor, (datetime, int))
-    statement: Any = select(*COLUMNS).where(
-        Invoice.vendor_id == vendor_id, Invoice.status != InvoiceStatus.DRAFT, *_narrowed(wanted)
+    statement: Any = (
+        select(*COLUMNS, BankTransfer.id.label("transfer_id"))
+        .outerjoin(BankTransfer, and_(BankTransfer.invoice_id == Invoice.id, BankTransfer.vendor_id == vendor_id))
+        .where(Invoice.vendor_id == vendor_id, Invoice.status != InvoiceStatus.DRAFT, *_narrowed(wanted))
     )
     found = paging.fetch(statement, KEYS, cursor, size)
-    return Page([row(each, now) for each in found.rows], found.previous, found.next)
+    return Page([row(each, now, each.transfer_id) for each in found.rows], found.previous, found.next)
 
 
 def _narrowed(wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -193,7 +200,7 @@ def in_full(vendor_id: int, invoice_id: int, *, now: datetime) -> InFull:
     ids = [payment.id for payment in payments]
     return InFull(
         invoice=invoice,
-        listed=row(invoice, now),
+        listed=row(invoice, now, _expected(invoice)),
         taxes=[
             TaxLine(t.label, t.country, t.category, t.rate_bp, t.base_minor, t.amount_minor)
             for t in _of(InvoiceTax, invoice)
@@ -203,6 +210,14 @@ def in_full(vendor_id: int, invoice_id: int, *, now: datetime) -> InFull:
         refunds=_refunds(invoice, ids),
         disputes=_disputes(invoice, ids),
     )
+
+
+def _expected(invoice: Invoice) -> int | None:
+    """The bank transfer that an open invoice of ours waits for."""
+    if invoice.provider != "transfer" or invoice.status != InvoiceStatus.OPEN:
+        return None
+    mine = (BankTransfer.vendor_id == invoice.vendor_id, BankTransfer.invoice_id == invoice.id)
+    return db.session.scalar(select(BankTransfer.id).where(*mine))
 
 
 def _of(model: Any, invoice: Invoice) -> list[Any]:

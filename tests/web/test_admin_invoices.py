@@ -32,7 +32,7 @@ def admin(client: FlaskClient) -> FlaskClient:
 
 def numbers(admin: FlaskClient, query: str = "") -> list[str]:
     page = admin.get(f"/admin/invoices{query}").get_data(as_text=True)
-    return re.findall(r'class="lead"><a [^>]+>([^<]+)</a>', page)
+    return re.findall(r'class="lead nowrap"><a [^>]+>([^<]+)</a>', page)
 
 
 def test_every_vendors_invoices_are_found_by_number_vendor_state_and_way(admin: FlaskClient, travel) -> None:

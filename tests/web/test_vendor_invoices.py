@@ -83,6 +83,19 @@ def test_both_ways_to_pay_are_one_list(client: FlaskClient, sandbox: Sandbox, tr
     assert "3 invoices on this page" in words
 
 
+def test_what_waits_for_a_transfer_leads_to_how_to_pay_it(client: FlaskClient) -> None:
+    operator()
+    who = people.sign_up(client)
+    invoice = asked(who, reference="RF8700000042")
+    [transfer] = db.session.query(BankTransfer).all()
+    for page in ("", f"/{invoice.id}"):
+        answer = client.get(f"/vendor/{who.code}/invoices{page}").get_data(as_text=True)
+        assert f'href="/vendor/{who.code}/transfer/{transfer.id}"' in answer
+    paid(invoice)
+    for page in ("", f"/{invoice.id}"):
+        assert "How to pay" not in client.get(f"/vendor/{who.code}/invoices{page}").get_data(as_text=True)
+
+
 def test_status_and_year_narrow_it_and_say_when_nothing_is_left(client: FlaskClient, travel) -> None:
     operator()
     who = people.sign_up(client)
@@ -91,7 +104,7 @@ def test_status_and_year_narrow_it_and_say_when_nothing_is_left(client: FlaskCli
     asked(who, 5000)
     path = f"/vendor/{who.code}/invoices"
     numbers: Callable[[str], list[str]] = lambda query: re.findall(  # noqa: E731
-        r'class="lead"><a [^>]+>([^<]+)</a>', client.get(path + query).get_data(as_text=True)
+        r'class="lead nowrap"><a [^>]+>([^<]+)</a>', client.get(path + query).get_data(as_text=True)
     )
     assert numbers("") == ["PF-2028-00001", "INV-2027-00001"]
     assert numbers("?status=open") == ["PF-2028-00001"]

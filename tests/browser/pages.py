@@ -276,7 +276,7 @@ ADMIN = (
     Sight(
         "compare with Stripe, all agrees", "/admin/vendors/{id}", "admin", "paying", act=_opens("Compare with Stripe")
     ),
-    Sight("compare with Stripe, unknown there", "/admin/vendors/{id}/stripe", "admin", "planless"),
+    Sight("compare, unknown there", "/admin/vendors/{id}/stripe", "admin", "planless"),
     Sight("two-step, staff", "/profile/second-factor?why=staff_second_factor", "admin"),
     Sight("profile, staff", "/profile", "admin"),
     Sight("style guide", "/admin/styleguide", "admin"),

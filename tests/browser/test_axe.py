@@ -36,7 +36,7 @@ NOT_PAGES = {
     "admin_home.index", "admin_vendors.clients",
     "admin_vendor_detail.card", "admin_vendor_detail.meters", "admin_vendor_detail.history",
     "admin_vendor_detail.money",
-    "admin_tier_change.preview",
+    "admin_tier_change.preview", "admin_webhooks.figures",
     "vendor_billing.credits", "vendor_billing.credits_card", "vendor_billing.invoices_card",
     "vendor_billing.meters", "vendor_billing.plan_card",
 }  # fmt: skip
@@ -134,6 +134,9 @@ def test_every_page_is_among_them(built_app: Flask) -> None:
     seen = {routes.match(re.sub(r"\{.*?\}", "1", sight.path).split("?")[0])[0] for sight in pages.ALL
             if sight.path != "/nowhere"}  # fmt: skip
     seen |= {"public_verify.confirm", "public_password.reset", "public_mailbox.show"}
+    # Looked at on the way in test_two_step.py.
+    seen |= {"public_second_factor.code", "public_second_factor.recovery", "security.set_up", "security.codes"}
+    seen |= {"security.off"}
     every = {rule.endpoint for rule in built_app.url_map.iter_rules() if "GET" in (rule.methods or ())}
     assert every - seen - NOT_PAGES == set()
     assert NOT_PAGES - every == set()

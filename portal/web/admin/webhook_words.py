@@ -33,6 +33,7 @@ def _ignored(why: str) -> str:
         "no invoice": _("It names no invoice."),
         "unknown customer": _("No vendor here has this Stripe customer."),
         "not the vendor's subscription": _("The vendor's subscription here is another one, or there is none."),
+        "nothing that is kept here": _("It changed nothing that the portal keeps."),
         "not known to Stripe": _("Stripe no longer knows what it is about."),
     }.get(why, why)
 

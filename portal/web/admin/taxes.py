@@ -15,6 +15,7 @@ from portal.billing.tax_table import RateRow
 from portal.identity.rules import StaffKind
 from portal.kit import clock
 from portal.kit.errors import Invalid
+from portal.kit.text import N_
 from portal.kit.unit_of_work import unit_of_work
 from portal.settings import queries as settings
 from portal.settings import service as settings_service
@@ -37,7 +38,7 @@ class RateForm(Form):
     """A new rate of a country."""
 
     country = SelectField(_l("Country"), validate_choice=False)
-    label = StringField(_l("Name on the invoice"), default="VAT")
+    label = StringField(_l("Name on the invoice"), default=N_("VAT"))
     rate = StringField(_l("Rate"))
     valid_from = DateField(_l("From"), validators=[InputRequired(_l("Choose the first day."))])
 

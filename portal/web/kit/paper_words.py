@@ -177,7 +177,7 @@ def _pay(paper: Paper) -> dict[str, Any] | None:
     reference = paper.reference
     rows = [
         (_("Amount"), filters.money(due)),
-        (_("To"), account.holder),
+        (_("Account holder"), account.holder),
         ("IBAN", references.shown(account.iban)),
         ("BIC", account.bic),
         (_("Bank"), account.bank),

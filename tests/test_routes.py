@@ -111,7 +111,7 @@ KNOCKS: dict[str, Knock] = {
     "vendor_ending.resume": Knock(f"{VENDOR}/resume", {"base_version": "1"}),
     "vendor_support.index": Knock(f"{VENDOR}/support"),
     "vendor_support.form": Knock(f"{VENDOR}/support/new"),
-    "vendor_support.ask": Knock(f"{VENDOR}/support", {"subject": ""}),
+    "vendor_support.ask": Knock(f"{VENDOR}/support", {"subject": "Hello", "body": "Where is it?"}),
     "vendor_support.show": Knock(f"{VENDOR}/support/{MISSING_ID}"),
     "vendor_support.reply": Knock(f"{VENDOR}/support/{MISSING_ID}", {"body": "x"}),
     "public_contact.form": Knock("/contact?tier=enterprise"),

@@ -7,10 +7,9 @@ from sqlalchemy import select
 from portal.catalog.models import SubscriptionTier, TierPrice
 from portal.catalog.rules import Metric
 from portal.credits import queries as credits
-from portal.kit import actor, clock
+from portal.kit import clock
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
-from portal.settings import service as settings
 from portal.subscriptions import meters
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.models import VendorSubscription
@@ -203,11 +202,3 @@ def test_members_see_the_plans_and_cannot_take_them(client: FlaskClient) -> None
     assert "The owner or a manager can choose this." in page and "Switch to" not in page
     assert chooses(looks, who, tier="business", base_version=version(who)).status_code == 403
     assert looks.get(f"/vendor/{who.code}/plans/change").status_code == 403
-
-
-def test_talking_to_us_leads_to_support(client: FlaskClient) -> None:
-    who = people.sign_up(client)
-    with unit_of_work():
-        settings.change("support_email", "help@platform.example", actor=actor.SYSTEM, now=clock.business())
-    page = client.get(f"/vendor/{who.code}/plans").get_data(as_text=True)
-    assert 'href="mailto:help@platform.example?subject=Enterprise"' in page

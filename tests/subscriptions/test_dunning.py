@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from flask.testing import FlaskClient
 
+from portal.billing.models import Invoice
 from portal.credits import queries as credits
 from portal.entitlements import queries as entitlements
 from portal.kit import clock
@@ -23,7 +24,7 @@ from tests.stripe_events.test_orders_of_events import now_has_a_card_that_fails
 from tests.subscriptions.conftest import ADMIN
 from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
-from tests.support.stories import Somebody, mails_to, pays, settle, signs_up, stripe_get, vendor_row
+from tests.support.stories import Somebody, mails_to, opens_checkout, pays, settle, signs_up, stripe_get, vendor_row
 from tests.support.travel import Travel
 
 pytestmark = pytest.mark.usefixtures("unscoped")
@@ -231,6 +232,24 @@ def test_heard_of_late_it_counts_from_stripes_date(
     assert began is not None and abs(began - SINCE) < timedelta(minutes=2)
     assert status(payer) == Status.SUSPENDED
     assert mails(payer) == {"suspended": 1}
+
+
+def test_a_first_charge_that_comes_early_counts_from_its_own_date(
+    client: FlaskClient, pushed: Sandbox, travel: Travel
+) -> None:
+    """The second vendor's card had a trial before: it is charged at once, in vain."""
+    for name in ("first", "second"):
+        who = signs_up(email=f"{name}@shop.example", name=name)
+        assert pays(opens_checkout(who), "4000000000000341").status_code == 303
+        settle(pushed, client)
+    invoice = db.session.query(Invoice).filter_by(vendor_id=who.id, status="open").one()
+    assert invoice.reason == "subscription_update"
+    assert status(who) == Status.PAST_DUE
+    assert since(who) == invoice.issued_at
+    travel.on(days=8)
+    with unit_of_work():
+        dunning.tend_vendor(who.id, now=clock.business())
+    assert status(who) == Status.SUSPENDED
 
 
 @pytest.mark.parametrize(("after_retries", "ends"), [("unpaid", Status.SUSPENDED), ("cancel", Status.CANCELLED)])

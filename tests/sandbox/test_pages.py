@@ -296,6 +296,16 @@ def test_the_console_shows_what_happened(sandbox: Box) -> None:
     assert sandbox.key not in page and "whsec_" not in page
 
 
+def test_the_console_offers_what_can_happen_to_an_object(sandbox: Box) -> None:
+    sandbox.subscribe(4900)
+    page = requests.get(sandbox.url, timeout=10).text
+    assert "Open a dispute" in page and "The bank renews the card" in page and "left past due" in page
+    chosen = requests.post(f"{sandbox.url}/after-retries", data={"end": "unpaid"}, timeout=10)
+    assert '<option value="unpaid" selected>' in chosen.text
+    assert requests.post(f"{sandbox.url}/after-retries", data={"end": "shrug"}, timeout=10).status_code == 400
+    assert requests.post(f"{sandbox.url}/objects/ch_nobody", data={"do": "dispute"}, timeout=10).status_code == 404
+
+
 def test_the_clock_buttons_move_the_sandboxes_own_clock(sandbox: Box) -> None:
     subscription = sandbox.subscribe(4900)
     before = sandbox.now()

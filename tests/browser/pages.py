@@ -108,6 +108,21 @@ def _gives_no_reason(page: Page) -> None:
     expect(page.get_by_role("dialog").locator("[aria-invalid=true]").first).to_be_visible()
 
 
+def _reads(number: str) -> Callable[[Page], None]:
+    """Open the first invoice whose number begins so."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("link", name=re.compile(f"^{number}")).first.click()
+        expect(page.get_by_role("heading", name=re.compile(number), level=1)).to_be_visible()
+
+    return act
+
+
+def _credits(page: Page) -> None:
+    _reads("INV-")(page)
+    _opens("Credit note …")(page)
+
+
 def _opens_menu(page: Page) -> None:
     page.locator(".topbar details.menu > summary").click()
 
@@ -216,6 +231,13 @@ VENDOR = (
     Sight("step down in the modal", "/vendor/{code}/plans", "paying", act=_opens("Switch to Essential on")),
     Sight("step down, nothing confirmed", "/vendor/{code}/plans", "paying", act=_steps_down_unread),
     Sight("offer in the modal", "/vendor/{code}/plans", "paying", act=_opens("Ask for an offer for Enterprise")),
+    *(
+        Sight(f"payment methods, {who}", "/vendor/{code}/payment-methods", who)
+        for who in ("trying", "paying", "owing", "ended", "planless", "member")
+    ),
+    Sight("payment methods, one asked to go", "/vendor/{code}/payment-methods", "paying", act=_opens("^Remove ")),
+    Sight("purchases", "/vendor/{code}/purchases", "paying"),
+    Sight("purchases, none", "/vendor/{code}/purchases", "trying"),
     Sight("support", "/vendor/{code}/support", "paying"),
     Sight("support, nothing asked", "/vendor/{code}/support", "trying"),
     Sight("support, suspended", "/vendor/{code}/support", "closed"),
@@ -226,6 +248,14 @@ VENDOR = (
     Sight("payment, free for now", "/vendor/{code}/billing/done?session_id={order}", "added"),
     Sight("payment, paid", "/vendor/{code}/billing/done?session_id={order}", "paying"),
     Sight("payment, settled", "/vendor/{code}/billing/done?session_id={order}", "owing"),
+    Sight("invoices", "/vendor/{code}/invoices", "billed"),
+    Sight("invoices, by card", "/vendor/{code}/invoices", "paying"),
+    Sight("invoices, none yet", "/vendor/{code}/invoices", "trying"),
+    Sight("invoices, filtered to nothing", "/vendor/{code}/invoices?status=void", "billed"),
+    Sight("invoice, waiting", "/vendor/{code}/invoices?status=open", "billed", act=_reads("PF-")),
+    Sight("invoice, corrected", "/vendor/{code}/invoices?status=paid", "billed", act=_reads("INV-")),
+    Sight("billing details", "/vendor/{code}/billing-details", "billed"),
+    Sight("billing details, wrong", "/vendor/{code}/billing-details", "billed", act=_sends("Save")),
     Sight("profile, vendor", "/profile", "trying"),
     Sight("profile, not confirmed", "/profile", "unverified"),
     Sight("profile, wrong", "/profile", "trying", act=_sends("Set the new password")),
@@ -262,6 +292,14 @@ ADMIN = (
     Sight("ticket", "/admin/support?state=all", "support", act=_follows("An offer for Enterprise")),
     Sight("cancel a vendor in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("^Cancel…$")),
     Sight("cancel a trial as a page", "/admin/vendors/{id}/cancel", "admin", "trying"),
+    Sight("refund in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("^Refund invoice")),
+    Sight(
+        "refund, wrong",
+        "/admin/vendors/{id}",
+        "admin",
+        "paying",
+        act=_sends_in_the_modal("^Refund invoice", "Give the money back"),
+    ),
     Sight("extend trial in the modal", "/admin/vendors/{id}", "admin", "trying", act=_opens("Extend trial")),
     Sight("extend trial, no reason", "/admin/vendors/{id}", "admin", "ended", act=_gives_no_reason),
     Sight("extend trial, none to extend", "/admin/vendors/{id}/trial", "admin", "paying"),
@@ -278,6 +316,13 @@ ADMIN = (
     ),
     Sight("compare, unknown there", "/admin/vendors/{id}/stripe", "admin", "planless"),
     Sight("two-step, staff", "/profile/second-factor?why=staff_second_factor", "admin"),
+    Sight("all invoices", "/admin/invoices", "admin"),
+    Sight("all invoices, filtered to nothing", "/admin/invoices?q=nobody", "admin"),
+    Sight("an invoice", "/admin/invoices?provider=transfer&status=paid", "admin", act=_reads("INV-")),
+    Sight("credit note", "/admin/invoices?provider=transfer&status=paid", "admin", act=_credits),
+    Sight("taxes", "/admin/taxes", "admin", act=_opens_folds),
+    Sight("add a rate as a page", "/admin/taxes/add", "admin", act=_sends("Add the rate")),
+    Sight("end a rate", "/admin/taxes", "admin", act=_opens("End the rate of Germany")),
     Sight("profile, staff", "/profile", "admin"),
     Sight("style guide", "/admin/styleguide", "admin"),
 )

@@ -241,6 +241,7 @@ VENDOR = (
     Sight("support", "/vendor/{code}/support", "paying"),
     Sight("support, nothing asked", "/vendor/{code}/support", "trying"),
     Sight("support, suspended", "/vendor/{code}/support", "closed"),
+    Sight("ask as a page", "/vendor/{code}/support/new", "paying"),
     Sight("ask in the modal", "/vendor/{code}/support", "paying", act=_opens("Ask a question")),
     Sight("ask, wrong", "/vendor/{code}/support", "paying", act=_sends_in_the_modal("Ask a question", "Send")),
     Sight("question", "/vendor/{code}/support", "paying", act=_follows("How do I export my orders?")),
@@ -279,6 +280,7 @@ ADMIN = (
     Sight("change tier, at once", "/admin/vendors/{id}", "admin", "paying", act=_chooses_now),
     Sight("change tier as a page", "/admin/vendors/{id}/tier-change", "admin", "paying"),
     Sight("change tier, not now", "/admin/vendors/{id}/tier-change", "admin", "owing"),
+    Sight("agree a price as a page", "/admin/vendors/{id}/agreed-price", "admin", "paying"),
     Sight("agree a price in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("Agree a price")),
     Sight(
         "agree a price, wrong",

@@ -9,6 +9,7 @@ from datetime import timedelta
 from flask import Flask
 
 from portal.app import create_app
+from portal.billing import papers, tax_table
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Cycle, Metric
 from portal.checkout import flows as checkout
@@ -19,6 +20,7 @@ from portal.identity.models import Membership
 from portal.identity.rules import Role, StaffKind
 from portal.kit import actor, clock, tenancy
 from portal.kit.unit_of_work import end_reading, unit_of_work
+from portal.settings import service as settings
 from portal.subscriptions import change_flows, dunning, ending_flows
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.endings import Wish
@@ -126,8 +128,26 @@ def _today(cast: Cast) -> None:
     _cancels(cast.people["going"])
     _cancels(cast.joins("gone", "Petit Jardin"), at_once=True)
     _closes(cast.people["closed"])
+    _is_billed(cast.joins("billed", "Maple & Moss"))
     staff = people.staff("support@cast.example", StaffKind.SUPPORT, "Sam Support")
     cast.people["support"] = Someone(staff.id, staff.email, staff.name, 0, "")
+
+
+def _is_billed(who: Someone) -> None:
+    """Two invoices of the operator's own: one waits for its money, one was paid and corrected."""
+    now, sam = clock.business(), actor.staff(1, "Sam Staff")
+    month = papers.NewLine("Professional, monthly", 9900, period_start=now, period_end=now + timedelta(days=31))
+    with tenancy.scoped(who.vendor_id), unit_of_work():
+        settings.change("legal_country", "DE", actor=sam, now=now)
+        tax_table.add("DE", "VAT", 1900, now.date(), actor=sam, now=now)
+        for number in range(2):
+            asked = papers.issue_proforma(
+                who.vendor_id, [month], "EUR", reason="subscription_cycle", due_at=now + timedelta(days=14), now=now
+            )
+            if number == 0:
+                papers.receive(asked, asked.due_minor, reference="cast-1", at=now, now=now)
+                back = [papers.NewLine("", 1000)]
+                papers.credit(asked, back, reason="Charged for a day too many", cause="cast", actor=sam, now=now)
 
 
 def _works_for(cast: Cast, role: str, employer: Someone) -> None:

@@ -9,7 +9,7 @@ from portal.billing.models import Invoice, InvoiceLine
 from portal.billing.rules import InvoiceStatus
 from portal.billing.stripe_invoice import StripeInvoice
 from portal.catalog import queries as catalog
-from portal.catalog.rules import Price, Tier
+from portal.catalog.rules import Cycle, Price, Tier
 from portal.credits import service as credits
 from portal.credits.rules import EntryKind, LotKind, lot_expiry
 from portal.kit.actor import STRIPE, SYSTEM, Actor
@@ -19,7 +19,14 @@ from portal.subscriptions import changes, dunning, endings, mails
 from portal.subscriptions.history import note
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.remote import Remote
-from portal.subscriptions.rules import Provider, Status, credits_for, effective_status, prorated_credits
+from portal.subscriptions.rules import (
+    Provider,
+    Status,
+    credits_for,
+    effective_status,
+    period_ending,
+    prorated_credits,
+)
 
 
 def priced_tier(stripe_price_id: str) -> tuple[Price, Tier]:
@@ -233,11 +240,12 @@ def _grant_upgrade(subscription: VendorSubscription, invoice: Invoice, now: date
     old, new = catalog.tier_by_id(left.price.tier_id), catalog.tier_by_id(joined.price.tier_id)
     if old is None or new is None:
         return
+    start, end = _period_of(subscription, left, joined)
     amount = prorated_credits(
         credits_for(old.included_credits, left.price.cycle),
         credits_for(new.included_credits, joined.price.cycle),
-        subscription.period_start,
-        subscription.period_end,
+        start,
+        end,
         joined.period_start,
     )
     if amount > 0:
@@ -248,7 +256,17 @@ def _grant_upgrade(subscription: VendorSubscription, invoice: Invoice, now: date
             kind=LotKind.GRANT,
             entry=EntryKind.GRANT,
             description=N_("Credits of the larger tier for the rest of the period"),
-            expires_at=lot_expiry(new.credit_policy, subscription.period_end),
+            expires_at=lot_expiry(new.credit_policy, end),
             actor=_payer(invoice),
             now=now,
         )
+
+
+def _period_of(subscription: VendorSubscription, left: PaidLine, joined: PaidLine) -> tuple[datetime, datetime]:
+    """The period in which the upgrade fell. Ours may be an older or a newer one: its event may come before the
+    renewal's, or after the next. Then the line of the tier that was left says when the period ended.
+    """
+    if subscription.period_start <= joined.period_start < subscription.period_end:
+        return subscription.period_start, subscription.period_end
+    anchor = subscription.trial_ends_at or subscription.started_at
+    return period_ending(left.period_end, anchor, 12 if left.price.cycle == Cycle.YEARLY else 1)

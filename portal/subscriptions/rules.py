@@ -201,6 +201,17 @@ def add_months(anchor: datetime, months: int) -> datetime:
     return anchor.replace(year=year, month=month + 1, day=min(anchor.day, last))
 
 
+def period_ending(end: datetime, anchor: datetime, months: int) -> tuple[datetime, datetime]:
+    """The paid period of so many months that ends at ``end``, where periods count from ``anchor``.
+
+    29 January + 1 month is 28 February, so the period that ends on 28 February began on 29 January, not on the 28th.
+    """
+    since = (end.year - anchor.year) * 12 + end.month - anchor.month
+    if since >= months and add_months(anchor, since) == end:
+        return add_months(anchor, since - months), end
+    return add_months(end, -months), end
+
+
 def usage_window(period_start: datetime, at: datetime) -> datetime:
     """Start of the month of usage that ``at`` lies in: limits such as orders are per month, also when a year is paid.
 

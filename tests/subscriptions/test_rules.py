@@ -15,6 +15,7 @@ from portal.subscriptions.rules import (
     credits_for,
     extended_trial,
     is_open,
+    period_ending,
     person_hash,
     prorated_credits,
     reminder_due,
@@ -45,6 +46,23 @@ def at(text: str) -> datetime:
 )
 def test_months_keep_the_day_or_take_the_last(anchor: str, months: int, expected: str) -> None:
     assert add_months(at(anchor), months) == at(expected)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "months", "end", "begin"),
+    [
+        ("2027-01-29 12:00", 1, "2027-02-28 12:00", "2027-01-29 12:00"),  # not the 28th: the day was clamped
+        ("2027-01-29 12:00", 1, "2027-03-29 12:00", "2027-02-28 12:00"),
+        ("2028-01-31 00:00", 1, "2028-02-29 00:00", "2028-01-31 00:00"),  # leap day
+        ("2027-01-31 00:00", 1, "2027-05-31 00:00", "2027-04-30 00:00"),
+        ("2024-02-29 00:00", 12, "2027-02-28 00:00", "2026-02-28 00:00"),
+        ("2024-02-29 00:00", 12, "2025-02-28 00:00", "2024-02-29 00:00"),
+        ("2027-01-10 00:00", 1, "2027-03-15 00:00", "2027-02-15 00:00"),  # from another anchor: a month back
+        ("2027-03-15 00:00", 1, "2027-03-15 00:00", "2027-02-15 00:00"),  # before the anchor
+    ],
+)
+def test_a_period_is_found_by_its_end(anchor: str, months: int, end: str, begin: str) -> None:
+    assert period_ending(at(end), at(anchor), months) == (at(begin), at(end))
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ KNOCKS: dict[str, Knock] = {
     "vendor_purchases.index": Knock(f"{VENDOR}/purchases"),
     "vendor_pay.form": Knock(f"{VENDOR}/pay?price=1"),
     "vendor_pay.choose": Knock(f"{VENDOR}/pay", {"price": "1", "method": "paypal"}),
+    "vendor_transfer.waiting": Knock(f"{VENDOR}/transfer"),
     "vendor_transfer.show": Knock(f"{VENDOR}/transfer/{MISSING_ID}"),
     "vendor_transfer.proof": Knock(f"{VENDOR}/transfer/{MISSING_ID}/proof"),
     "vendor_transfer.cancel": Knock(f"{VENDOR}/transfer/{MISSING_ID}/cancel"),

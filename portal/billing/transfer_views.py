@@ -88,11 +88,9 @@ def _view(row: Any) -> TransferView:
     )
 
 
-def waiting_for(vendor_id: int) -> int | None:
-    """The newest transfer that the vendor is waited for, to lead to its page."""
-    return db.session.scalar(
-        select(BankTransfer.id)
-        .where(BankTransfer.vendor_id == vendor_id, BankTransfer.state.in_(WAITING))
-        .order_by(BankTransfer.id.desc())
-        .limit(1)
-    )
+def waiting_for(vendor_id: int, invoice_id: int | None = None) -> int | None:
+    """The newest transfer that the vendor is waited for (of one invoice), to lead to its page."""
+    wanted = select(BankTransfer.id).where(BankTransfer.vendor_id == vendor_id, BankTransfer.state.in_(WAITING))
+    if invoice_id is not None:
+        wanted = wanted.where(BankTransfer.invoice_id == min(invoice_id, 2**63 - 1))
+    return db.session.scalar(wanted.order_by(BankTransfer.id.desc()).limit(1))

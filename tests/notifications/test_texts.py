@@ -110,6 +110,37 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         ["Professional", "Business", "Sam Staff", "€48.39"],
         "/vendor/kilim-house/billing",
     ),
+    "transfer_instructions": (
+        {
+            **VENDOR,
+            "transfer": 7,
+            "number": "PF-7",
+            "amount": EUR,
+            "due_at": WHEN,
+            "holder": "Kilim Portal Ltd",
+            "iban": "DE02 1203",
+            "bic": "BYLADEM1001",
+            "reference": "RF54 0000 1234",
+            "days_left": 3,
+        },
+        ["€48.39", "29 January 2027", "DE02 1203", "RF54 0000 1234", "PF-7", "Kilim Portal Ltd", "crossed"],
+        "/vendor/kilim-house/transfer/7",
+    ),
+    "transfer_received": (
+        {**VENDOR, "transfer": 7, "number": "PF-7", "amount": EUR, "open": EUR, "reference": "RF54 0000 1234"},
+        ["€48.39", "still open", "RF54 0000 1234", "PF-7"],
+        "/vendor/kilim-house/transfer/7",
+    ),
+    "transfer_approved": (
+        {**VENDOR, "transfer": 7, "number": "INV-7", "amount": EUR, "tier": "Professional", "until_at": WHEN},
+        ["€48.39", "has arrived", "Professional is paid until 29 January 2027", "INV-7"],
+        "/vendor/kilim-house/billing",
+    ),
+    "transfer_rejected": (
+        {**VENDOR, "transfer": 7, "number": "PF-7", "amount": EUR, "reason": "No money came.", "still_open": 0},
+        ["€48.39", "No money came.", "PF-7", "choose a plan again"],
+        "/vendor/kilim-house/transfer/7",
+    ),
     "change_scheduled": (
         {**VENDOR, "after": "Essential", "by": "Alice Owner", "effective_at": WHEN},
         ["Essential", "29 January 2027", "undone"],

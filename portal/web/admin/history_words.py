@@ -125,6 +125,20 @@ def _payment_added(event: _Event) -> str:
     return _("Payment method added")
 
 
+def _transfer_chosen(event: _Event) -> str:
+    number = event.row.data.get("proforma") or "–"
+    return _("Bank transfer chosen for %(tier)s (proforma %(number)s)", tier=event.tier("tier"), number=number)
+
+
+def _renewal_invoiced(event: _Event) -> str:
+    return _(
+        "Renewal from %(start)s to %(end)s invoiced (proforma %(number)s)",
+        start=event.day("start"),
+        end=event.day("end"),
+        number=event.row.data.get("invoice") or "–",
+    )
+
+
 def _period(event: _Event) -> str:
     return _("New period from %(start)s to %(end)s", start=event.day("start"), end=event.day("end"))
 
@@ -169,6 +183,9 @@ _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "agreed_price_withdrawn": (lambda _event: _("Agreed price withdrawn"), "tag", ""),
     "change_applied": (lambda _event: _("Change carried out"), "circle-check", "good"),
     "payment_added": (_payment_added, "credit-card", "good"),
+    "transfer_chosen": (_transfer_chosen, "building-bank", "info"),
+    "proof_sent": (lambda _event: _("Proof of payment sent"), "upload", "info"),
+    "renewal_invoiced": (_renewal_invoiced, "receipt", "info"),
     "period_started": (_period, "calendar", ""),
     "period_paid": (_period_paid, "receipt", "good"),
     "status_changed": (_status_changed, "activity", ""),

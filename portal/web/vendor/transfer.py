@@ -4,6 +4,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf.file import FileField
+from markupsafe import Markup
 
 from portal.billing import references, transfer_views, transfers
 from portal.billing.payment_slip import epc_payload, qr_svg
@@ -28,6 +29,17 @@ class ProofForm(Form):
     proof = FileField(
         _l("Proof of payment"), description=_l("A PDF, PNG or JPEG of your bank's confirmation, 10 MB at most.")
     )
+
+
+@blueprint.get("/vendor/<code>/transfer")
+@audience.vendor(needs=Needs.ACCOUNT)
+def waiting(code: str) -> Response:
+    """To the transfer of ``?invoice=``, or the newest that is waited for; to billing where there is none."""
+    vendor = signed_in.vendor()
+    found = transfer_views.waiting_for(vendor.id, request.args.get("invoice", type=int))
+    if found is None:
+        return responder.go(url_for("vendor_billing.index", code=vendor.code))
+    return responder.go(url_for("vendor_transfer.show", code=vendor.code, transfer_id=found))
 
 
 @blueprint.get("/vendor/<code>/transfer/<int:transfer_id>")
@@ -88,7 +100,7 @@ def _page(transfer_id: int, filled: ProofForm, status: int = 200) -> Response:
         reference=references.shown(found.reference),
         account=account,
         iban=references.shown(account.iban),
-        qr=qr_svg(payload) if payload else None,
+        qr=Markup(qr_svg(payload)) if payload else None,  # noqa: S704 - digits and bars of our own making
         form=filled,
         may_buy=may_buy(vendor),
         overdue=found.is_waiting and found.due_at < clock.business(),

@@ -52,9 +52,7 @@ def figures() -> Response:
         return responder.go(url_for("admin_webhooks.index"))
     seen = _figures()
     response = responder.respond(LIST, "figures", **seen)
-    if not seen["attention"].waiting:
-        response.headers["HX-Trigger"] = json.dumps({"webhooks-changed": {}})
-    return response
+    return response if seen["attention"].waiting else responder.waking(response, "webhooks-changed")
 
 
 @blueprint.get("/admin/webhooks/<int:event_id>")

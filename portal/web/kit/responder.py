@@ -24,6 +24,12 @@ def vary(response: Response) -> Response:
     return response
 
 
+def waking(response: Response, *events: str) -> Response:
+    """Let the regions that listen to ``events`` look again once this fragment has arrived."""
+    response.headers["HX-Trigger"] = json.dumps({event: {} for event in events})
+    return response
+
+
 def shown_at(response: Response, url: str) -> Response:
     """Let the address bar show ``url`` for a fragment that stands for a page."""
     if is_partial():

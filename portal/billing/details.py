@@ -14,6 +14,7 @@ from portal.kit import outbox
 from portal.kit.actor import Actor
 from portal.kit.errors import Invalid, NotFound
 from portal.kit.text import N_
+from portal.notifications.service import Recipient
 
 #: How much of each is kept; an e-invoice and a window envelope bear no more.
 LONGEST = {"legal_name": 140, "street": 200, "postcode": 16, "city": 80, "country": 2, "vat_id": 32, "email": 254}
@@ -58,6 +59,12 @@ def read(vendor_id: int) -> Details:
     if vendor is None:
         raise NotFound
     return of(vendor)
+
+
+def recipient(vendor: Vendor) -> Recipient:
+    """To whom mails about invoices and money go: the address kept for them, else the owner's; the owner by name."""
+    owner = identity.owner(vendor.id)
+    return Recipient(of(vendor).email or owner.email, owner.name, owner.locale)
 
 
 def clean(given: Mapping[str, str]) -> Details:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from portal.billing import details
 from portal.billing.models import Dispute, Refund
 from portal.identity import queries as identity
 from portal.notifications import service as notifications
@@ -19,10 +20,9 @@ def refunded(refund: Refund, number: str | None, now: datetime) -> None:
     vendor = identity.vendor(refund.vendor_id)
     if vendor is None:
         return
-    owner = identity.owner(refund.vendor_id)
     notifications.send(
         "refunded",
-        Recipient(owner.email, owner.name, owner.locale),
+        details.recipient(vendor),
         dedupe_key=f"refunded:{refund.id}",
         vendor_id=refund.vendor_id,
         now=now,

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from portal.billing import details
 from portal.billing.models import Invoice
 from portal.billing.queries import InvoiceRow
 from portal.catalog import queries as catalog
@@ -15,15 +16,23 @@ from portal.settings import queries as settings
 from portal.subscriptions.models import TierChange, VendorSubscription
 from portal.subscriptions.rules import Ended, Provider
 
+#: What is about an invoice or its money goes where the vendor wants invoices.
+ABOUT_MONEY = frozenset(
+    {"receipt", "transfer_instructions", "transfer_received", "transfer_approved", "transfer_rejected"}
+)
+
 
 def _send(kind: str, vendor_id: int, key: str, now: datetime, **params: Any) -> None:
-    """To the vendor's owner; ``key`` names the cause within the vendor and makes the mail unique."""
+    """To the vendor's owner (ABOUT_MONEY: where invoices go); ``key`` names the cause within the vendor and makes the
+    mail unique.
+    """
     owner, vendor = identity.owner(vendor_id), identity.vendor(vendor_id)
     if vendor is None:
         return
+    to = details.of(vendor).email if kind in ABOUT_MONEY else ""
     notifications.send(
         kind,
-        Recipient(owner.email, owner.name, owner.locale),
+        Recipient(to or owner.email, owner.name, owner.locale),
         dedupe_key=f"{kind}:{vendor_id}:{key}",
         vendor_id=vendor_id,
         now=now,

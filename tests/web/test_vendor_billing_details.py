@@ -13,10 +13,13 @@ from portal.identity.rules import Role
 from portal.kit import clock, jobs
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
+from portal.notifications.models import SentMail
 from tests.support import people
 from tests.support.people import Someone, text_of
 from tests.support.servers import Sandbox
-from tests.support.stories import stripe_get
+from tests.support.stories import settle, stripe_get
+from tests.support.travel import Travel
+from tests.web.test_vendor_checkout import owner, pays_through
 
 pytestmark = pytest.mark.usefixtures("unscoped")
 GOOD = {
@@ -93,3 +96,16 @@ def test_members_do_not_change_them(client: FlaskClient) -> None:
         )
     people.sign_in(client, "carol@example.com")
     assert client.get(f"/vendor/{who.code}/billing-details").status_code == 403
+
+
+def test_mails_about_money_go_where_invoices_go_and_others_to_the_owner(
+    client: FlaskClient, sandbox: Sandbox, travel: Travel
+) -> None:
+    who = owner(client)
+    sends(client, who)
+    travel.on(days=15)
+    client.get(pays_through(client, who))
+    settle(sandbox, client)
+    mails = {m.kind: m.recipient for m in db.session.scalars(select(SentMail))}
+    assert mails["receipt"] == "invoices@kilim.example"
+    assert mails["welcome"] == who.email

@@ -177,7 +177,7 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
             _("Billing"),
             "vendor_billing.index",
             "credit-card",
-            also=("vendor_checkout", "vendor_methods", "vendor_purchases"),
+            also=("vendor_billing", "vendor_checkout", "vendor_invoices", "vendor_methods", "vendor_purchases"),
             code=vendor.code,
         ),
         _item(_("Plans"), "vendor_plans.index", "stack-2", code=vendor.code),

@@ -33,6 +33,14 @@ class Entered:
     codes_left: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Both steps are done; ``codes_left`` as in ``Entered``."""
+
+    user: User
+    codes_left: int | None
+
+
 def waiting(challenge: str) -> User:
     """Whose code is waited for after the password was right. LinkRefused when that is over ten minutes ago, or when
     password or address changed since.
@@ -44,15 +52,20 @@ def waiting(challenge: str) -> User:
     return user
 
 
-def enter(challenge: str, code: str) -> Entered:
-    """The second step of signing in: an app's code or a recovery code opens the session.
+def prove(challenge: str, code: str) -> Proven:
+    """The second step without a session, for programs that want tokens: an app's code or a recovery code.
 
     Raises LinkRefused (see ``waiting``), WrongCode, TooMany.
     """
     user = waiting(challenge)
-    left = prove_code(user, code)
+    return Proven(user, prove_code(user, code))
+
+
+def enter(challenge: str, code: str) -> Entered:
+    """The second step of signing in: opens the session. Raises what ``prove`` raises."""
+    proven = prove(challenge, code)
     with unit_of_work():
-        return Entered(service.open_session(user.id), left)
+        return Entered(service.open_session(proven.user.id), proven.codes_left)
 
 
 def prove_code(user: User, text: str) -> int | None:

@@ -63,6 +63,8 @@ def data_folder(environ: Mapping[str, str], root: Path) -> Path:
 def make_plan(environ: Mapping[str, str], root: Path, keys: Mapping[str, str]) -> Plan:
     """Decide what runs. A DATABASE_URL, REDIS_URL or STRIPE_SECRET_KEY of the operator's own switches ours off.
 
+    SANDBOX=0 leaves Stripe away altogether: then only bank transfer can be offered.
+
     In production nothing is made up: no keys, no sandbox, no demo; the portal itself then names what is missing.
     Raises ValueError when a variable does not fit.
     """
@@ -70,7 +72,7 @@ def make_plan(environ: Mapping[str, str], root: Path, keys: Mapping[str, str]) -
     production = given.get("APP_ENV") == "production"
     port = parse_port(given.get("PORT", str(DEFAULT_PORT)), "PORT")
     sandbox_port = parse_port(given.get("SANDBOX_PORT", str(port + 1)), "SANDBOX_PORT")
-    own_sandbox = not production and "STRIPE_SECRET_KEY" not in given
+    own_sandbox = not production and "STRIPE_SECRET_KEY" not in given and _flag(given, "SANDBOX", default=True)
     own_database = "DATABASE_URL" not in given
     plan = Plan(
         root=root,

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, select
 
 from portal.billing.models import Invoice
+from portal.billing.rules import InvoiceStatus
 from portal.catalog import queries as catalog
 from portal.catalog.models import SubscriptionTier, TierPrice
 from portal.catalog.rules import Cycle, Price
@@ -263,6 +264,8 @@ class Overview:
     pending: PendingChange | None
     past_due_since: datetime | None = None
     cancelled_at: datetime | None = None
+    #: Paid ahead by transfer: until when, although that period has not begun.
+    paid_until: datetime | None = None
 
     def free_until(self, now: datetime) -> datetime | None:
         """The end of a trial that still runs."""
@@ -272,14 +275,24 @@ class Overview:
 def overview(vendor_id: int) -> Overview | None:
     """The plan card of a vendor, its pending change and credit balance in one query; None before any tier."""
     to_price, to_tier = TierPrice.__table__.alias("to_price"), SubscriptionTier.__table__.alias("to_tier")
+    ahead = Invoice.__table__.alias("ahead")
     open_change = and_(TierChange.subscription_id == VendorSubscription.id, TierChange.state.in_(UNDER_WAY))
+    paid_until = (
+        select(func.max(ahead.c.period_end))
+        .where(
+            ahead.c.vendor_id == VendorSubscription.vendor_id, ahead.c.provider == Provider.TRANSFER,
+            ahead.c.status == InvoiceStatus.PAID, ahead.c.applied_at.is_(None),
+            ahead.c.period_start >= VendorSubscription.period_end,
+        )
+        .scalar_subquery()
+    )  # fmt: skip
     statement = (
         select(
             VendorSubscription.id, VendorSubscription.version, VendorSubscription.status, VendorSubscription.provider,
             VendorSubscription.tier_id, VendorSubscription.tier_code, VendorSubscription.price_id,
             VendorSubscription.started_at, VendorSubscription.trial_ends_at, VendorSubscription.period_start,
             VendorSubscription.period_end, VendorSubscription.cancel_at_period_end, VendorSubscription.payment_method,
-            VendorSubscription.past_due_since, VendorSubscription.cancelled_at,
+            VendorSubscription.past_due_since, VendorSubscription.cancelled_at, paid_until.label("paid_until"),
             SubscriptionTier.name.label("tier_name"), TierPrice.amount_minor, TierPrice.currency, TierPrice.cycle,
             CreditAccount.balance, TierChange.state.label("change_state"), TierChange.effective_at,
             TierChange.actor_label, TierChange.expires_at, TierChange.choices,
@@ -329,6 +342,7 @@ def _overview(row: Any) -> Overview:
         pending=pending,
         past_due_since=row.past_due_since,
         cancelled_at=row.cancelled_at,
+        paid_until=row.paid_until,
     )
 
 

@@ -106,6 +106,8 @@ def take_over(
     _take_price(subscription, invoice, actor, now)
     if begins > now:
         subscription.period_start, subscription.period_end = min(subscription.period_start, now), begins
+    if free_until is not None and begins < free_until:
+        subscription.trial_ends_at = begins
     subscription.anchor_at = begins
     subscription.status, subscription.past_due_since = Status.ACTIVE, None
     note(subscription, "status_changed", actor=actor, now=now, before=str(before), after=str(Status.ACTIVE))

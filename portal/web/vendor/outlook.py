@@ -68,6 +68,8 @@ def outlook(held: Overview | None, now: datetime) -> Outlook:
         return Outlook(_days(runs_until, now), None, runs_until, None, held.period_end)
     if held.status != Status.ACTIVE:
         return NOTHING
+    if held.paid_until and held.amount is not None:  # by transfer, ahead: free days are over with that, as for the rest
+        return Outlook(None, None, None, Charge(held.paid_until, held.amount), None)
     return Outlook(_days(runs_until, now), None, runs_until, _charge(held, runs_until), None)
 
 

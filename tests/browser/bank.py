@@ -1,0 +1,29 @@
+"""Set up an operator that takes bank transfers; run beside a stack's processes."""
+
+from portal.app import create_app
+from portal.kit import clock
+from portal.kit.actor import SYSTEM
+from portal.kit.unit_of_work import unit_of_work
+from portal.settings import service
+
+SETTINGS = {
+    "pay_by_transfer": "live",
+    "bank_holder": "Kilim Portal Ltd",
+    "bank_iban": "DE02120300000000202051",
+    "bank_bic": "BYLADEM1001",
+    "bank_name": "DKB Berlin",
+    "legal_name": "Kilim Portal Ltd",
+    "legal_address": "Hafenstr. 1\n20457 Hamburg",
+    "legal_country": "DE",
+}
+
+
+def main() -> None:
+    """Change the settings as an admin would."""
+    with create_app().app_context(), unit_of_work():
+        for key, value in SETTINGS.items():
+            service.change(key, value, actor=SYSTEM, now=clock.business())
+
+
+if __name__ == "__main__":
+    main()

@@ -13,11 +13,13 @@ from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
 from portal.notifications.models import SentMail
 from portal.settings import service as settings
+from portal.subscriptions.rules import Status
 from portal.support.models import SupportTicket, TicketMessage
 from tests.reporting import paid
 from tests.reporting.paid import PARTIAL
 from tests.support import people
 from tests.support.people import Someone, post, text_of
+from tests.web.test_vendor_billing import stands
 from tests.web.test_vendor_queries import counted
 
 pytestmark = pytest.mark.usefixtures("unscoped")
@@ -204,3 +206,11 @@ def test_many_tickets_are_paged_in_three_statements(client: FlaskClient, alice: 
     assert "Question 22" in text_of(first) and "Question 02" not in text_of(first)
     following = re.search(r'rel="next" href="([^"]+)"', first.get_data(as_text=True))
     assert following and "Question 02" in text_of(staff.get(following[1].replace("&amp;", "&")))
+
+
+def test_a_suspended_vendor_reads_and_asks(client: FlaskClient, alice: Someone) -> None:
+    stands(alice, Status.SUSPENDED)
+    page = client.get(asks(client, alice))
+    assert page.status_code == 200 and "Where is it?" in text_of(page)
+    pill = client.get(f"/vendor/{alice.code}/billing/credits", headers=PARTIAL)
+    assert pill.status_code == 200

@@ -45,10 +45,12 @@ class AgreedPriceForm(Form):
     )
 
     def offer(self, tiers: list[Tier], currency: str | None) -> None:
-        """Fill in what can be chosen; ``currency`` is the one that the vendor pays in."""
+        """Fill in what can be chosen, at first a tier without a public price. ``currency``: what the vendor pays in."""
         self.tier.choices = [(tier.code, _(tier.name)) for tier in tiers]
         self.cycle.choices = [(str(cycle), words.cycle(cycle)) for cycle in Cycle]
         self.currency.choices = [(code, code) for code in ([currency] if currency else catalog.currencies())]
+        if not self.is_submitted():
+            self.tier.data = next((tier.code for tier in tiers if not tier.self_service), None)
 
     def money(self) -> Money:
         """The amount in minor units; Invalid at the field for more decimals than the currency has."""

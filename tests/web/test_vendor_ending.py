@@ -92,6 +92,9 @@ def test_while_it_is_cancelled_the_tier_cannot_change(client: FlaskClient, sandb
     answer = confirms(client, paying, shown, base_version=str(version))
     assert answer.status_code == 409
     assert "Take the cancellation back first" in text_of(answer)
+    plans = text_of(client.get(f"/vendor/{paying.code}/plans"))
+    assert "Can be chosen when the cancellation is taken back." in plans and "Upgrade today" not in plans
+    assert "Change plan" not in text_of(client.get(f"/vendor/{paying.code}/billing"))
 
 
 def test_a_trial_ends_at_once_and_the_page_says_there_is_no_second(client: FlaskClient) -> None:

@@ -134,6 +134,8 @@ def _action(
         return Action.NONE if current else Action.BLOCKED
     if held.status != Status.ACTIVE:
         return Action.PAY
+    if held.cancel_at_period_end:
+        return Action.NONE if current else Action.BLOCKED
     if held.pending and held.pending.state != ChangeState.SCHEDULED:
         return Action.NONE if current else Action.BLOCKED
     if held.pending and (held.pending.tier_name, held.pending.cycle) == (tier.name, cycle):

@@ -169,6 +169,12 @@ def _changeable(vendor: VendorAtDoor) -> Overview:
         raise Conflict(
             N_("An invoice is unpaid. Pay it first, then change the plan."), code="unpaid", action=to_billing
         )
+    if held.cancel_at_period_end or held.cancelled_at is not None:
+        raise Conflict(
+            N_("Your subscription is cancelled. Take the cancellation back first, then change the plan."),
+            code="already_cancelled",
+            action=to_billing,
+        )
     return held
 
 

@@ -152,7 +152,7 @@ class Incoming:
     basis: Basis | None
 
 
-def awaited(limit: int = SHOWN, transfer_id: int | None = None) -> list[Awaited]:
+def awaited(limit: int = SHOWN, transfer_id: int | None = None, vendor_id: int | None = None) -> list[Awaited]:
     """What is open over all vendors: proofs first, then by due date. For staff, so across vendors."""
     columns = (
         BankTransfer.id, BankTransfer.vendor_id, BankTransfer.reference, BankTransfer.state, BankTransfer.currency,
@@ -169,6 +169,8 @@ def awaited(limit: int = SHOWN, transfer_id: int | None = None) -> list[Awaited]
     )
     if transfer_id is not None:
         statement = statement.where(BankTransfer.id == transfer_id)
+    if vendor_id is not None:
+        statement = statement.where(BankTransfer.vendor_id == vendor_id)
     return [
         Awaited(
             r.id, r.vendor_id, r.name, r.code, r.reference, TransferState(r.state),

@@ -92,8 +92,6 @@ def closed_because(overview: Overview | None) -> str | None:
         return N_("Another change of the tier is still under way.")
     if overview.provider == Provider.NONE:
         return None
-    if overview.provider == Provider.TRANSFER:
-        return N_("This subscription is not paid through Stripe.")
     if overview.status == Status.PAST_DUE:
         return N_("An invoice is unpaid. It must be paid before the tier can change.")
     return None if overview.status == Status.ACTIVE else N_("The subscription is not active.")

@@ -12,6 +12,7 @@ SETTINGS = {
     "bank_iban": "DE02120300000000202051",
     "bank_bic": "BYLADEM1001",
     "bank_name": "DKB Berlin",
+    "grace_days": "3",
     "legal_name": "Kilim Portal Ltd",
     "legal_address": "Hafenstr. 1\n20457 Hamburg",
     "legal_country": "DE",

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from portal.subscriptions.rules import add_months
 from tests.browser import stack as stacks
 from tests.browser import steps
 from tests.browser.conftest import OpenPage
@@ -45,9 +46,9 @@ def test_from_sign_up_to_suspension_and_back(open_page: OpenPage, stack: Stack, 
     _is_active(page, code, shots)
     stack.conduct("--days", "1")
     _is_asked_to_renew(page, code, shots)
-    stack.conduct("--days", "2")
+    stack.conduct("--days", "3")
     _is_behind(page, code, shots)
-    stack.conduct("--days", "7")
+    stack.conduct("--days", "3")
     _is_suspended(page, code, shots)
     _comes_back(page, admin, code, shots)
 
@@ -93,15 +94,17 @@ def _hands_in_a_proof(page: Page, shots: Path | None) -> None:
 
 
 def _is_approved(admin: Page, shots: Path | None) -> None:
-    """The paid month began 29 days ago, as was agreed on the telephone: it ends in one or two days."""
+    """The paid month began weeks ago, as was agreed on the telephone: it ends in two or three days."""
     admin.goto("/admin/transfers")
     expect(admin.get_by_text("Kilim House").first).to_be_visible()
     look(admin, shots, "5-queue")
     admin.get_by_role("link", name="Approve the transfer of Kilim House").click()
     dialog = admin.get_by_role("dialog")
     expect(dialog.get_by_label("Amount that arrived")).to_have_value("99.00")
-    began = datetime.now(UTC).date() - timedelta(days=29)  # the clock has not been moved yet
-    dialog.get_by_label("Paid period begins on").fill(began.isoformat())
+    today = datetime.now(UTC)  # the clock has not been moved yet
+    agreed = (today - timedelta(days=days) for days in range(25, 33))
+    began = next(day for day in agreed if 2 <= (add_months(day, 1) - today).days <= 3)
+    dialog.get_by_label("Paid period begins on").fill(began.date().isoformat())
     look(admin, shots, "6-approve")
     dialog.get_by_role("button", name="Count the money").click()
     expect(admin.get_by_text("Nobody owes a transfer")).to_be_visible()

@@ -1,8 +1,10 @@
 """Changing the tier when it is paid by transfer: what is shown is what is asked, rights come when it is paid."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
+from flask.testing import FlaskClient
 
 from portal.billing import balance
 from portal.billing.models import BalanceEntry, CreditNote, Invoice, TaxRate
@@ -20,7 +22,9 @@ from portal.subscriptions.change_flows import Preview
 from portal.subscriptions.history import lock
 from portal.subscriptions.models import TierChange
 from portal.subscriptions.rules import ChangeState, Status, When
-from tests.support.stories import Somebody, mails_to
+from tests.support import people
+from tests.support.people import text_of
+from tests.support.stories import PASSWORD, Somebody, mails_to
 from tests.support.travel import Travel
 from tests.transfer.steps import ADMIN, approves, change, held, lives_on, orders, paper, payer, row, rows, waiting
 
@@ -250,3 +254,34 @@ def test_giving_up_an_upgrade_that_waits(who: Somebody) -> None:
     change_flows.give_up(who.id, actor=who.actor, base_version=held(who).version)
     assert made is not None and (row(made).state, waiting(who)) == ("cancelled", None)
     assert held(who).pending is None
+
+
+def test_the_pages_of_a_change_speak_of_the_invoice(who: Somebody, client: FlaskClient) -> None:
+    people.sign_in(client, who.email, PASSWORD)
+    where = f"/vendor/{who.code}/plans/change"
+    words = text_of(client.get(f"{where}?price={price('business')}&when=now"))
+    assert "Send me the invoice for €48.39" in words
+    assert "Business opens when the money has arrived." in words
+    assert "Unused time on Professional" in words
+    sent = hidden_fields(client.get(f"{where}?price={price('business')}&when=now").get_data(as_text=True))
+    done = people.post(client, where, {**sent, "price": str(price("business")), "when": "now"})
+    assert done.headers["Location"].endswith("/billing#pay"), text_of(done)
+    billing = text_of(client.get(f"/vendor/{who.code}/billing"))
+    assert "Business opens when it is paid" in billing and "How to pay" in billing
+    given_up = people.post(client, f"/vendor/{who.code}/plans/give-up", {"base_version": str(held(who).version)})
+    assert given_up.status_code == 303, text_of(given_up)
+    assert waiting(who) is None
+
+
+def test_staff_see_the_figures_of_a_change_by_transfer(who: Somebody, client: FlaskClient) -> None:
+    people.sign_in(client, people.staff().email)
+    where = f"/admin/vendors/{who.id}/tier-change/preview?price={price('business')}&when=now"
+    words = text_of(client.get(where, headers={"HX-Request": "true", "HX-Request-Type": "partial"}))
+    assert "€48.39" in words and "-€47.90" in words and "€96.29" in words
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    """The hidden fields of the confirmation."""
+    form = page.split('action="/vendor/', 1)[1].split("</form>", 1)[0]
+    found = re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"', form)
+    return {name: value for name, value in found if name != "csrf_token"}

@@ -58,13 +58,17 @@ class RejectForm(Form):
 @blueprint.get("/admin/transfers")
 @audience.staff(StaffKind.FINANCE)
 def index() -> Response:
-    """Two columns: what came in with the transfer that it probably pays, and what is open; three statements."""
-    awaited = statements.awaited()
+    """Two columns: what came in with the transfer that it probably pays, and what is open (of ``?vendor=``); three
+    statements.
+    """
+    vendor_id = request.args.get("vendor", type=int)
+    awaited = statements.awaited(vendor_id=min(vendor_id, 2**63 - 1) if vendor_id else None)
     show = "aside" if request.args.get("show") == "aside" else "new"
     return responder.respond(
         PAGE,
         "queue",
         show=show,
+        vendor_id=vendor_id,
         awaited=awaited,
         incoming=statements.incoming(awaited) if show == "new" else [],
         aside=statements.laid_aside() if show == "aside" else [],

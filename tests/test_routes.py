@@ -80,6 +80,7 @@ KNOCKS: dict[str, Knock] = {
     "vendor_billing.meters": Knock(f"{VENDOR}/billing/meters"),
     "vendor_billing.plan_card": Knock(f"{VENDOR}/billing/plan-card"),
     "vendor_invoices.index": Knock(f"{VENDOR}/invoices"),
+    "vendor_invoices.payments": Knock(f"{VENDOR}/payments"),
     "vendor_invoices.detail": Knock(f"{VENDOR}/invoices/{MISSING_ID}"),
     "vendor_invoices.pdf": Knock(f"{VENDOR}/invoices/{MISSING_ID}/pdf"),
     "vendor_invoices.credit_note_pdf": Knock(f"{VENDOR}/invoices/credit-notes/{MISSING_ID}/pdf"),

@@ -255,6 +255,8 @@ VENDOR = (
     Sight("invoices, filtered to nothing", "/vendor/{code}/invoices?status=void", "billed"),
     Sight("invoice, waiting", "/vendor/{code}/invoices?status=open", "billed", act=_reads("PF-")),
     Sight("invoice, corrected", "/vendor/{code}/invoices?status=paid", "billed", act=_reads("INV-")),
+    Sight("payments", "/vendor/{code}/payments", "billed"),
+    Sight("payments, none yet", "/vendor/{code}/payments", "trying"),
     Sight("billing details", "/vendor/{code}/billing-details", "billed"),
     Sight("billing details, wrong", "/vendor/{code}/billing-details", "billed", act=_sends("Save")),
     Sight("profile, vendor", "/profile", "trying"),

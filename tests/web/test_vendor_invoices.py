@@ -320,3 +320,44 @@ def test_one_in_full_takes_seven_statements_whatever_is_in_it(catalog: Flask, cl
         assert client.get(path).status_code == 200
     # Door, invoice, payments, taxes, credit notes, refunds, lines; disputes only with a card.
     assert len(seen) == 7
+
+
+def test_payments_and_refunds_are_one_list(client: FlaskClient) -> None:
+    operator()
+    who = people.sign_up(client)
+    assert "No payments yet" in text_of(client.get(f"/vendor/{who.code}/payments"))
+    invoice = asked(who)
+    paid(invoice)
+    payment, later = db.session.query(Payment).one(), clock.business() + timedelta(hours=1)
+    with unit_of_work() as session:
+        session.add(
+            Refund(
+                vendor_id=who.vendor_id, currency="EUR", amount_minor=1190, payment_id=payment.id, provider="transfer",
+                reference="back-1", state="succeeded", reason="x", actor_kind="staff", actor_label="Sam",
+                created_at=later,
+            )
+        )  # fmt: skip
+    client.get(f"/vendor/{who.code}/payments")
+    with counted(db.engine) as seen:
+        words = text_of(client.get(f"/vendor/{who.code}/payments"))
+    assert (
+        "Refund 15 Jan 2027 INV-2027-00001 Bank transfer back-1 -€11.90 Sent back"
+        " Payment 15 Jan 2027 INV-2027-00001 Bank transfer statement-1 €117.81 Received" in words
+    )
+    assert len(seen) == 2
+    bob = people.register("bob@example.com", business="Bobs Books")
+    paid(asked(bob), "statement-2")
+    assert "statement-2" not in text_of(client.get(f"/vendor/{who.code}/payments"))
+
+
+def test_payments_lead_on_and_back(client: FlaskClient) -> None:
+    operator()
+    who = people.sign_up(client)
+    for n in range(25):
+        paid(asked(who, 100), f"s-{n:02d}")
+    first = client.get(f"/vendor/{who.code}/payments").get_data(as_text=True)
+    [onward] = re.findall(r'rel="next" href="([^"]+)"', first)
+    second = client.get(onward.replace("&amp;", "&")).get_data(as_text=True)
+    seen = re.findall(r"s-\d\d", first) + re.findall(r"s-\d\d", second)
+    assert sorted(seen) == [f"s-{n:02d}" for n in range(25)]
+    assert client.get(f"/vendor/{who.code}/payments?page=nonsense").status_code == 404

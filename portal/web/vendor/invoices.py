@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext as _
 
 from portal.accounts.queries import VendorAtDoor
-from portal.billing import listing
+from portal.billing import listing, money_listing
 from portal.billing.listing import Listed, Wanted
 from portal.kit import clock
 from portal.kit.paging import Page
@@ -35,6 +35,7 @@ def index(code: str) -> Response:
         chips_status=_statuses(vendor, wanted),
         chips_year=[] if responder.is_partial() and cursor else _years(vendor, wanted),
         to=lambda page: _to(vendor, wanted, page),
+        tab_items=_tabs(vendor, "index"),
         **invoice_words.helpers(),
     )
 
@@ -62,6 +63,32 @@ def _years(vendor: VendorAtDoor, wanted: Wanted) -> list[dict[str, Any]]:
     return [
         {"label": label, "href": _to(vendor, wanted, year=value), "current": (wanted.year or "") == value}
         for value, label in every
+    ]
+
+
+@blueprint.get("/vendor/<code>/payments")
+@audience.vendor(needs=Needs.ACCOUNT)
+def payments(code: str) -> Response:
+    """Money in and out, newest first. Two statements."""
+    vendor, cursor = signed_in.vendor(), request.args.get("page")
+    found = or_none(lambda: money_listing.page(vendor.id, cursor))
+    return responder.respond(
+        "vendor/invoices/payments.html",
+        "results",
+        vendor=vendor,
+        found=found,
+        to=lambda page: url_for("vendor_invoices.payments", code=vendor.code, page=page),
+        tab_items=_tabs(vendor, "payments"),
+        **invoice_words.helpers(),
+    )
+
+
+def _tabs(vendor: VendorAtDoor, here: str) -> list[dict[str, Any]]:
+    """The two lists."""
+    words = (("index", _("Invoices")), ("payments", _("Payments")))
+    return [
+        {"label": label, "href": url_for(f"vendor_invoices.{name}", code=vendor.code), "current": name == here}
+        for name, label in words
     ]
 
 

@@ -29,6 +29,13 @@ NEEDED = frozenset(
         "invoice.paid",
         "invoice.payment_failed",
         "subscription_schedule.released",
+        "payment_method.attached",
+        "payment_method.detached",
+        "payment_method.automatically_updated",
+        "refund.created",
+        "refund.updated",
+        "charge.dispute.created",
+        "charge.dispute.closed",
     }
 )
 

@@ -266,7 +266,17 @@ def _phases(schedule: dict[str, Any], change: queries.Change) -> dict[str, Any]:
         "duration": {"interval": interval, "interval_count": 1},
         "proration_behavior": "none",
     }
+    for phase in (present, coming):
+        phase.update(_taxes(now_phase))
     return {"end_behavior": "release", "metadata": {"change": str(change.id)}, "phases": [present, coming]}
+
+
+def _taxes(phase: dict[str, Any]) -> dict[str, Any]:
+    """How the subscription is taxed now, for every phase to say again: what a phase leaves out is unset."""
+    if (phase.get("automatic_tax") or {}).get("enabled"):
+        return {"automatic_tax": {"enabled": True}}
+    rates = [remote.id_of(rate) for rate in phase.get("default_tax_rates") or []]
+    return {"default_tax_rates": rates} if rates else {}
 
 
 def undo_change(vendor_id: int, *, actor: Actor, base_version: int) -> None:

@@ -9,16 +9,22 @@ from sqlalchemy import select
 
 from portal.billing import stripe_invoice
 from portal.billing.models import Invoice, InvoiceTax
+from portal.catalog import queries as catalog_queries
+from portal.catalog.rules import Cycle
 from portal.gateways import stripe
 from portal.identity.models import Vendor
 from portal.kit import actor, clock, jobs
 from portal.kit.db import db
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.settings import service as settings
+from portal.subscriptions import change_flows
+from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.rules import When
 from tests.support import people
 from tests.support.people import text_of
 from tests.support.servers import Sandbox
-from tests.support.stories import settle
+from tests.support.stories import lives_on, settle
+from tests.support.travel import Travel
 from tests.web.test_vendor_billing_details import sends
 from tests.web.test_vendor_checkout import owner, pays_through
 
@@ -77,3 +83,24 @@ def test_a_tax_without_its_rate_is_read_from_the_amounts(reason: str, amount: in
         {"amount": amount, "taxable_amount": 1000, "taxability_reason": reason, "tax_rate_details": {"tax_rate": "txr"}}
     )
     assert (read.category, read.rate_bp) == (category, 1900 if amount else 0)
+
+
+def test_a_change_that_is_planned_keeps_the_tax(
+    client: FlaskClient, sandbox: Sandbox, taxed: None, travel: Travel
+) -> None:
+    """What a schedule's phase does not name is unset, so both phases say again how the subscription is taxed."""
+    who = owner(client)
+    sends(client, who)
+    travel.on(days=15)
+    client.get(pays_through(client, who))
+    settle(sandbox, client)
+    price = catalog_queries.offer("essential", Cycle.MONTHLY)
+    assert price is not None
+    version = subscriptions.held(who.vendor_id).version
+    end_reading()
+    owns = actor.user(who.user_id, who.name)
+    change_flows.change_tier(who.vendor_id, price.id, When.NEXT, actor=owns, base_version=version)
+    lives_on(sandbox, client, travel, days=32, step=48)
+    renewal = db.session.scalars(select(Invoice).where(Invoice.reason == "subscription_cycle")).one()
+    # Essential, 49.00 a month; Germany 19 %: 9.31.
+    assert (renewal.subtotal_minor, renewal.tax_minor, renewal.total_minor) == (4900, 931, 5831)

@@ -11,8 +11,11 @@ from flask.testing import FlaskClient
 from portal.billing import method_rules, methods
 from portal.billing.method_rules import Expiry
 from portal.billing.methods import Method
-from portal.kit import jobs
+from portal.kit import actor, clock, jobs
 from portal.kit.db import db
+from portal.kit.unit_of_work import unit_of_work
+from portal.settings import queries as settings_queries
+from portal.settings import service as settings
 from portal.subscriptions import queries as subscriptions
 from tests.support import people
 from tests.support.people import Someone, post, text_of
@@ -209,6 +212,20 @@ def test_before_a_plan_is_paid_adding_a_card_takes_up_the_plan(client: FlaskClie
     page = client.get(here(who))
     assert "No payment method yet" in text_of(page) and "takes up your plan" in text_of(page)
     assert f'action="/vendor/{who.code}/billing/checkout"' in page.get_data(as_text=True)
+
+
+def test_without_any_event_the_page_asks_stripe_itself(client: FlaskClient, sandbox: Sandbox, ada: Someone) -> None:
+    page = text_of(client.get(here(ada)))
+    assert "Visa ending in 4242" in page and "Pays your plan" in page
+
+
+def test_where_cards_are_not_taken_none_is_asked_for(client: FlaskClient, sandbox: Sandbox) -> None:
+    who = people.sign_up(client)
+    with unit_of_work():
+        settings.change("pay_by_stripe", "hidden", actor=actor.SYSTEM, now=clock.business())
+    settings_queries.forget()
+    page = client.get(here(who))
+    assert "Cards are not taken here" in text_of(page) and "Add payment method" not in text_of(page)
 
 
 @pytest.fixture

@@ -9,18 +9,20 @@ from flask_babel import gettext as _
 from portal.accounts.queries import VendorAtDoor
 from portal.billing import methods
 from portal.billing import queries as billing
+from portal.billing.methods import Method
 from portal.checkout import method_flows
 from portal.checkout.flows import Addresses
 from portal.gateways import stripe
 from portal.gateways.stripe import CardRefused
 from portal.identity.rules import Role
 from portal.kit import clock
-from portal.kit.errors import Conflict, NotFound, Unavailable
+from portal.kit.errors import Conflict, NotFound, PortalError, Unavailable
 from portal.kit.text import N_
+from portal.kit.unit_of_work import end_reading
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import Provider
-from portal.web.kit import audience, responder, signed_in
+from portal.web.kit import audience, pay_methods, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.vendor.billing import may_buy
 
@@ -46,17 +48,35 @@ def cards(code: str) -> Response:
     return _page(vendor)
 
 
+def _known(vendor: VendorAtDoor, way: str) -> list[Method]:
+    """The vendor's methods. A running plan has at least one: when we know of none yet, Stripe is asked."""
+    found = methods.of_vendor(vendor.id)
+    if found or way != "card":
+        return found
+    end_reading()
+    try:
+        method_flows.mirror(vendor.id)
+    except PortalError:
+        return found
+    return methods.of_vendor(vendor.id)
+
+
 def _page(vendor: VendorAtDoor, **more: Any) -> Response:
     held = subscriptions.overview(vendor.id)
+    way = _way(held)
     return responder.respond(
-        TEMPLATE, "cards", vendor=vendor, held=held, methods=methods.of_vendor(vendor.id),
-        today=clock.business().date(), may_buy=may_buy(vendor), way=_way(held),
+        TEMPLATE, "cards", vendor=vendor, held=held, methods=_known(vendor, way), today=clock.business().date(),
+        may_buy=may_buy(vendor), way=way,
         **{"added": None, "checked": True, "unpaid": None, **more},
     )  # fmt: skip
 
 
 def _way(held: Overview | None) -> str:
-    """How a card is added: to a running subscription as one more, to a plan that waits for one by subscribing."""
+    """How a card is added: to a running subscription as one more, to a plan that waits for one by subscribing; "none"
+    where cards are not taken.
+    """
+    if not any(way.code == pay_methods.STRIPE and way.is_live for way in pay_methods.shown()):
+        return "none"
     if held is not None and held.provider == Provider.STRIPE and held.status in method_flows.CHARGED:
         return "card"
     return "plan" if held is not None and held.price_id and held.provider != Provider.TRANSFER else "plans"
@@ -132,7 +152,7 @@ def remove(code: str, method_id: int) -> Response:
     return responder.done(_here(vendor), _("%(card)s is removed.", card=name(method)), *CHANGED)
 
 
-def _question(vendor: VendorAtDoor, method: methods.Method, status: int = 200) -> Response:
+def _question(vendor: VendorAtDoor, method: Method, status: int = 200) -> Response:
     why = method_flows.kept_because(vendor.id, method)
     return responder.respond(
         "vendor/payment_methods/remove.html", "modal", status=status, vendor=vendor, method=method, why=why,
@@ -166,7 +186,7 @@ def _confirm_there(vendor: VendorAtDoor) -> tuple[str, str]:
     return _("Back to the payment methods"), _here(vendor)
 
 
-def name(method: methods.Method) -> str:
+def name(method: Method) -> str:
     """A card as people call it."""
     if not method.last4:
         return method.brand.capitalize()

@@ -2,6 +2,7 @@
 
 from portal.billing import refund_flows
 from portal.gateways.stripe import CardRefused, StripeMismatch
+from portal.kit.errors import Conflict
 from portal.kit.tasks import task
 
 
@@ -10,5 +11,5 @@ def carry_on_refund(refund_id: int) -> None:
     """Ask Stripe for a refund that was written down; a refusal is kept with it and is the end."""
     try:
         refund_flows.carry_on(refund_id)
-    except (CardRefused, StripeMismatch):
+    except (CardRefused, StripeMismatch, Conflict):
         return

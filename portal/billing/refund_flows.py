@@ -9,8 +9,11 @@ from portal.gateways import stripe
 from portal.gateways.stripe import CardRefused, StripeMismatch
 from portal.kit import clock
 from portal.kit.actor import Actor
-from portal.kit.errors import Unavailable
+from portal.kit.errors import Conflict, NotFound, Unavailable
+from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
+
+UNKNOWN = N_("Stripe does not know this payment. Was another Stripe account connected? Nothing was given back.")
 
 
 def give_back(vendor_id: int, invoice_id: int, wish: Wish, *, actor: Actor) -> State:
@@ -35,6 +38,10 @@ def carry_on(refund_id: int) -> State:
         with unit_of_work():
             refunds.refuse(refund_id, str(error.params.get("detail") or error.code), now=clock.business())
         raise
+    except NotFound as error:
+        with unit_of_work():
+            refunds.refuse(refund_id, error.code, now=clock.business())
+        raise Conflict(UNKNOWN, code="not_refundable") from error
     follow(ours.reference)
     return refunds.state_of(refund_id)
 

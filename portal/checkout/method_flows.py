@@ -103,7 +103,7 @@ def add(vendor_id: int, addresses: Addresses) -> str:
 @dataclass(frozen=True, slots=True)
 class Added:
     """What became of a page that asked for a card. ``method`` is None while nothing was entered (or Stripe is silent);
-    ``unpaid`` is an invoice that the new card could pay.
+    ``unpaid`` is an invoice of Stripe's that the new card could pay.
     """
 
     asked: bool
@@ -134,7 +134,8 @@ def added(vendor_id: int, session_id: str) -> Added:
     if found and not methods.default_of(vendor_id):
         make_default(vendor_id, found.id, actor=STRIPE)
         found = _by_reference(vendor_id, reference)
-    return Added(True, found, billing.unpaid(vendor_id))
+    unpaid = billing.unpaid(vendor_id)
+    return Added(True, found, unpaid if unpaid and unpaid.hosted_url else None)
 
 
 def _by_reference(vendor_id: int, reference: str) -> Method | None:

@@ -145,6 +145,16 @@ def test_a_refusal_of_stripes_frees_what_was_held(client: FlaskClient, pushed: S
     assert books(payer) == (9900, "refunded", [("failed", 9900), ("succeeded", 9900)])
 
 
+def test_a_payment_that_stripe_does_not_know_gives_nothing_back(
+    client: FlaskClient, pushed: Sandbox, payer: Somebody
+) -> None:
+    with unit_of_work():
+        db.session.query(Payment).filter_by(vendor_id=payer.id).one().reference = "pi_of_another_account"
+    with pytest.raises(Conflict) as refused:
+        back(payer, 9900)
+    assert refused.value.code == "not_refundable" and books(payer) == (0, "succeeded", [("failed", 9900)])
+
+
 def test_a_refund_of_stripes_dashboard_is_followed(client: FlaskClient, pushed: Sandbox, payer: Somebody) -> None:
     stripe_post(pushed, "refunds", payment_intent=paid(payer).reference, amount="1234", reason="duplicate")
     settle(pushed, client)

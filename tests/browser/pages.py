@@ -123,6 +123,12 @@ def _credits(page: Page) -> None:
     _opens("Credit note …")(page)
 
 
+def _adds_a_card(page: Page) -> None:
+    page.get_by_role("button", name="Add payment method").click()
+    page.get_by_role("button", name="Save card").click()
+    expect(page.get_by_text("Your card was added")).to_be_visible()
+
+
 def _opens_menu(page: Page) -> None:
     page.locator(".topbar details.menu > summary").click()
 
@@ -235,6 +241,7 @@ VENDOR = (
         Sight(f"payment methods, {who}", "/vendor/{code}/payment-methods", who)
         for who in ("trying", "paying", "owing", "ended", "planless", "member")
     ),
+    Sight("payment methods, one added", "/vendor/{code}/payment-methods", "planning", act=_adds_a_card),
     Sight("payment methods, one asked to go", "/vendor/{code}/payment-methods", "paying", act=_opens("^Remove ")),
     Sight("purchases", "/vendor/{code}/purchases", "paying"),
     Sight("purchases, none", "/vendor/{code}/purchases", "trying"),

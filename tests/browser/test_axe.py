@@ -38,7 +38,7 @@ NOT_PAGES = {
     "admin_vendor_detail.money",
     "admin_tier_change.preview", "admin_webhooks.figures",
     "vendor_billing.credits", "vendor_billing.credits_card", "vendor_billing.invoices_card",
-    "vendor_billing.meters", "vendor_billing.plan_card",
+    "vendor_billing.meters", "vendor_billing.plan_card", "vendor_methods.cards",
     "vendor_invoices.pdf", "vendor_invoices.credit_note_pdf",
     "admin_invoices.pdf", "admin_invoices.credit_note_pdf", "admin_invoices.export",
 }  # fmt: skip
@@ -138,7 +138,9 @@ def test_every_page_is_among_them(built_app: Flask) -> None:
     seen |= {"public_verify.confirm", "public_password.reset", "public_mailbox.show"}
     # Opened from their lists, whose rows know the ids.
     seen |= {"vendor_invoices.detail", "admin_invoices.detail", "admin_credit_note.form", "admin_taxes.end"}
-    seen |= {"vendor_support.show", "admin_support.show"}
+    seen |= {"vendor_support.show", "admin_support.show", "vendor_methods.ask_removal", "admin_refund.form"}
+    # Where Stripe leads back to.
+    seen |= {"vendor_methods.added"}
     # Looked at on the way in test_two_step.py.
     seen |= {"public_second_factor.code", "public_second_factor.recovery", "security.set_up", "security.codes"}
     seen |= {"security.off"}

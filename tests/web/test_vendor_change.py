@@ -424,3 +424,15 @@ def test_an_open_invoice_beside_the_plan_stands_in_the_way_too(client: FlaskClie
         first.status, first.due_minor, first.paid_minor = "open", 500, 0
     answer = shows(client, paying, "business")
     assert answer.status_code == 409 and "An invoice is unpaid. Pay it first" in text_of(answer)
+
+
+def test_while_a_change_waits_the_plans_page_says_so_and_offers_no_other(
+    client: FlaskClient, paying: Someone, sandbox: Sandbox
+) -> None:
+    refuses_its_card(sandbox, paying, "pm_card_chargeCustomerFail")
+    settle(sandbox, client)
+    confirms(client, paying, shows(client, paying, "business"))
+    page = text_of(client.get(f"/vendor/{paying.code}/plans"))
+    assert "Confirm your card: Business opens when it is paid" in page
+    assert "Can be chosen when the change to Business is finished." in page
+    assert "Upgrade today" not in page and "Switch on" not in page

@@ -1,5 +1,6 @@
 """The back office's list of invoices over all vendors: search, filters, keyset paging in one query, export (ADM-8)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,20 +34,22 @@ class InvoiceFilter:
     words: str = ""
     status: str = ""
     provider: str = ""
+    vendor_id: int | None = None
 
     @property
     def is_narrowed(self) -> bool:
         """Does anything leave invoices out?"""
-        return bool(self.words or self.status or self.provider)
+        return bool(self.words or self.status or self.provider or self.vendor_id)
 
 
 def read(args: dict[str, str]) -> InvoiceFilter:
     """The filter that an address asks for; what means nothing is left out, so that the page shows what it applies."""
-    status, provider = args.get("status", ""), args.get("provider", "")
+    status, provider, vendor = args.get("status", ""), args.get("provider", ""), args.get("vendor", "")
     return InvoiceFilter(
         words=search_words(args.get("q")),
         status=status if status in STATUSES or status == OVERDUE else "",
         provider=provider if provider in PROVIDERS else "",
+        vendor_id=int(vendor) if re.fullmatch(r"[1-9][0-9]{0,17}", vendor, re.ASCII) else None,
     )
 
 
@@ -85,6 +88,8 @@ def _conditions(wanted: InvoiceFilter, now: datetime) -> list[ColumnElement[bool
         found.append(_overdue(now))
     elif wanted.status:
         found.append(Invoice.status == STATUSES[wanted.status])
+    if wanted.vendor_id:
+        found.append(Invoice.vendor_id == wanted.vendor_id)
     if wanted.provider:
         found.append(Invoice.provider == wanted.provider)
     return found

@@ -120,7 +120,7 @@ def _reads(number: str) -> Callable[[Page], None]:
 
 def _credits(page: Page) -> None:
     _reads("INV-")(page)
-    _opens("Credit note …")(page)
+    _opens("Credit note…")(page)
 
 
 def _adds_a_card(page: Page) -> None:

@@ -48,6 +48,10 @@ def test_every_vendors_invoices_are_found_by_number_vendor_state_and_way(admin: 
     assert numbers(admin, "?status=paid&provider=transfer") == ["INV-2027-00001"]
     assert numbers(admin, "?provider=stripe") == ["T-0"]
     assert numbers(admin, "?q=%25") == []
+    assert numbers(admin, f"?vendor={ann.vendor_id}") == ["INV-2027-00001"]
+    assert len(numbers(admin, "?vendor=0&q=")) == 3
+    detail = admin.get(f"/admin/vendors/{ann.vendor_id}").get_data(as_text=True)
+    assert f'href="/admin/invoices?vendor={ann.vendor_id}"' in detail
     words = text_of(admin.get("/admin/invoices?status=overdue"))
     assert "Bobs Books bobs-books 15 Jan 2027 Renewal Bank transfer €117.81 Overdue by 16 Jan 2027" in words
     assert "No invoice matches" in text_of(admin.get("/admin/invoices?q=zzz"))
@@ -163,7 +167,7 @@ def test_support_looks_but_neither_credits_nor_exports(client: FlaskClient) -> N
     invoice = asked(people.register())
     paid(invoice)
     assert support.get(f"/admin/invoices/{invoice.id}").status_code == 200
-    assert "Credit note …" not in text_of(support.get(f"/admin/invoices/{invoice.id}"))
+    assert "Credit note…" not in text_of(support.get(f"/admin/invoices/{invoice.id}"))
     assert "Export" not in text_of(support.get("/admin/invoices"))
     assert support.get("/admin/invoices/export").status_code == 403
     assert support.get(f"/admin/invoices/{invoice.id}/credit-note").status_code == 403

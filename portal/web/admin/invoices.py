@@ -35,10 +35,10 @@ class Links:
 
     wanted: InvoiceFilter
 
-    def to(self, page: str | None = None, *, endpoint: str = "index", **change: str) -> str:
+    def to(self, page: str | None = None, *, endpoint: str = "index", **change: str | None) -> str:
         """The list with ``change`` applied to its filter, at the page behind a cursor."""
-        w = replace(self.wanted, **change)
-        values: dict[str, Any] = {"q": w.words, "status": w.status, "provider": w.provider}
+        w = replace(self.wanted, **change)  # type: ignore[arg-type] # templates name its fields
+        values: dict[str, Any] = {"q": w.words, "status": w.status, "provider": w.provider, "vendor": w.vendor_id}
         return url_for(f"admin_invoices.{endpoint}", **{k: v for k, v in values.items() if v}, page=page)
 
 

@@ -12,9 +12,11 @@ from werkzeug.test import TestResponse
 from portal.kit import clock
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
+from portal.notifications.models import SentMail
 from portal.subscriptions import dunning, queries
 from portal.subscriptions.history import lock
 from portal.subscriptions.rules import Provider, Status
+from tests.kit.conftest import pass_time
 from tests.reporting.paid import PARTIAL, sent
 from tests.support import people
 from tests.support.people import Someone, text_of
@@ -165,6 +167,21 @@ def test_stripe_does_not_answer_the_wish_is_kept(client: FlaskClient, sandbox: S
     assert answer.status_code == 200
     assert "written down, and we go on trying" in json.loads(answer.headers["HX-Trigger"])["toast"]["text"]
     assert "Your cancellation is on its way" in text_of(client.get(f"/vendor/{paying.code}/billing"))
+
+
+def test_stripe_does_not_answer_while_it_is_taken_back(client: FlaskClient, sandbox: Sandbox, paying: Someone) -> None:
+    leaves(client, paying)
+    settle(sandbox, client)
+    fault = {"kind": "status", "status": 503, "times": 20, "path": "POST /v1/subscriptions/"}
+    requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=20).raise_for_status()
+    assert stays(client, paying).status_code == 303
+    assert "written down, and we go on trying" in text_of(client.get(f"/vendor/{paying.code}/billing"))
+    assert now(paying).at_period_end, "Stripe has not heard of it yet"
+    requests.delete(f"{sandbox.url}/_sandbox/faults", timeout=20).raise_for_status()
+    pass_time(60)
+    settle(sandbox, client)
+    assert not now(paying).at_period_end
+    assert db.session.query(SentMail).filter_by(kind="resumed").count() == 1
 
 
 def behind(who: Someone, *, days: float, travel: Travel, grace_over: bool = False) -> None:

@@ -104,8 +104,12 @@ def resume(vendor_id: int) -> Response:
     filled = ResumeForm()
     if not filled.validate():
         raise Conflict
-    ending_flows.resume(vendor_id, actor=signed_in.actor(), base_version=int(filled.base_version.data))
     here = url_for("admin_vendor_detail.index", vendor_id=vendor_id)
+    try:
+        ending_flows.resume(vendor_id, actor=signed_in.actor(), base_version=int(filled.base_version.data))
+    except Unavailable:
+        message = _("Stripe does not answer right now. The wish is written down, and we go on trying.")
+        return responder.done(here, message, *EVENTS, level="warning")
     return responder.done(here, _("The cancellation is taken back."), *EVENTS)
 
 

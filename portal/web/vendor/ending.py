@@ -106,7 +106,11 @@ def resume(code: str) -> Response:
     vendor, version = signed_in.vendor(), request.form.get("base_version", type=int)
     if version is None:
         raise Invalid(fields={"base_version": N_("Load the page again.")})
-    ending_flows.resume(vendor.id, actor=signed_in.actor(), base_version=version)
+    try:
+        ending_flows.resume(vendor.id, actor=signed_in.actor(), base_version=version)
+    except Unavailable:
+        message = _("Stripe does not answer right now. Your wish is written down, and we go on trying.")
+        return responder.done(_billing(vendor), message, *EVENTS, level="warning")
     message = _("The cancellation is taken back. Your plan goes on as before.")
     return responder.done(_billing(vendor), message, *EVENTS)
 

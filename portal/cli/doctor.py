@@ -5,7 +5,7 @@ from flask import Flask
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.cli import doctor_checks, doctor_stripe
+from portal.cli import doctor_checks, doctor_papers, doctor_stripe
 from portal.cli.doctor_findings import FAIL, Check, Finding
 from portal.kit.db import db
 from portal.kit.errors import PortalError
@@ -24,7 +24,7 @@ def doctor() -> None:
 
     The exit status is 1 when anything fails. No secret is shown.
     """
-    findings = examine((*doctor_checks.CHECKS, *doctor_stripe.CHECKS))
+    findings = examine((*doctor_checks.CHECKS, *doctor_stripe.CHECKS, *doctor_papers.CHECKS))
     for finding in findings:
         label = click.style(f"{finding.level:<4}", fg=_COLOURS[finding.level])
         click.echo(f"{label}  {finding.what:<12} {finding.says}")

@@ -6,11 +6,12 @@ Full size under make soak.
 
 import itertools
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,10 +26,14 @@ from portal.billing.models import Invoice
 from portal.catalog import queries as catalog_queries
 from portal.catalog.rules import Cycle
 from portal.credits import queries as credits
+from portal.entitlements import queries as entitlements
+from portal.kit import clock
+from portal.kit.actor import Actor
 from portal.kit.db import db
-from portal.subscriptions import change_flows, queries
+from portal.subscriptions import change_flows, ending_flows, queries
+from portal.subscriptions.endings import Wish
 from portal.subscriptions.models import Trial
-from portal.subscriptions.rules import ChangeState, When
+from portal.subscriptions.rules import ChangeState, When, add_months
 from tests.kit.conftest import pass_time
 from tests.subscriptions.conftest import ADMIN
 from tests.support.servers import Sandbox
@@ -49,43 +54,83 @@ from tests.support.travel import Travel
 pytestmark = pytest.mark.usefixtures("unscoped")
 #: Cents a month.
 TIERS = {"essential": 4900, "professional": 9900, "business": 19900}
+#: Orders a month that each tier allows.
+ORDERS = {"essential": 100, "professional": 500, "business": 2000}
+RUNNING = ("active", "past_due", "suspended")
+OPEN = ("trial", "active", "past_due")
+GRACE = timedelta(days=7)
 NUMBERS = itertools.count(1)
 
 
 class Life(RuleBasedStateMachine):
-    """One vendor's life; ``tier``, ``status``, ``planned`` and ``fails`` are the model."""
+    """One vendor's life; ``tier``, ``status``, ``planned``, ``leaving``, ``fails`` and ``owes_since`` are the model."""
 
     client: FlaskClient
     sandbox: Sandbox
     travel: Travel
+    #: Hours after which somebody looks: a day, or (0) only when the time is over.
+    looks: int
 
     @initialize(tier=st.sampled_from(sorted(TIERS)))
     def begin(self, tier: str) -> None:
         number = next(NUMBERS)
         self.who: Somebody = signs_up(tier, f"v{number}@shop.example", f"Shop {number}")
         self.card = own_card(number)
-        self.tier, self.status, self.planned, self.fails = tier, "trial", "", False
-        self.trial_left = 14
+        self.tier, self.status, self.planned = tier, "trial", ""
+        self.leaving, self.fails = False, False
+        self.owes_since: datetime | None = None
+        self._step_aside()
+
+    def _step_aside(self) -> None:
+        """Days are counted in whole ones from here, and what began just now ends three hours beside them."""
+        self.travel.on(hours=3)
 
     @precondition(lambda self: self.status in ("trial", "trial_ended"))
     @rule()
     def adds_payment(self) -> None:
-        assert pays(opens_checkout(self.who, self.tier), self.card).status_code == 303
+        self._buys(self.tier)
+
+    @precondition(lambda self: self.status == "cancelled")
+    @rule(tier=st.sampled_from(sorted(TIERS)))
+    def comes_again(self, tier: str) -> None:
+        self._buys(tier)
+
+    def _buys(self, tier: str) -> None:
+        assert pays(opens_checkout(self.who, tier), self.card).status_code == 303
         settle(self.sandbox, self.client)
-        self.status = "active"
+        self.tier, self.status, self.planned = tier, "active", ""
+        self.leaving, self.fails, self.owes_since = False, False, None
+        self._step_aside()
 
     @rule(days=st.sampled_from([1, 5, 12, 33]))
     def time_passes(self, days: int) -> None:
-        before = queries.held(self.who.id).period_end
-        lives_on(self.sandbox, self.client, self.travel, step=24, days=days)
-        renewed = self.travel.now > before + timedelta(hours=2)
-        if self.status == "trial" and renewed:
-            self.status = "trial_ended"
-        elif self.status in ("active", "past_due") and renewed:
-            self.tier, self.planned = self.planned or self.tier, ""
-            self.status = "past_due" if self.fails else self.status
+        end, credit = queries.held(self.who.id).period_end, self._credit()
+        lives_on(self.sandbox, self.client, self.travel, step=self.looks or 24 * days, days=days)
+        while self.travel.now > end + timedelta(hours=2) and self.status in ("trial", *RUNNING):
+            credit = self._period_is_over(end, credit)
+            end = add_months(end, 1)
+        if self.owes_since and self.status == "past_due" and self.travel.now >= self.owes_since + GRACE:
+            self.status = "suspended"
 
-    @precondition(lambda self: self.status == "active" and not self.planned and not self.fails)
+    def _credit(self) -> int:
+        """What Stripe owes the vendor for unused time; renewals are paid from it first."""
+        return -int(stripe_get(self.sandbox, f"customers/{self._customer}")["balance"])
+
+    def _period_is_over(self, end: datetime, credit: int) -> int:
+        """Gives what is left of the credit."""
+        if self.status == "trial":
+            self.status = "trial_ended"
+            return credit
+        if self.leaving:
+            self.status, self.leaving, self.fails, self.owes_since = "cancelled", False, False, None
+            return credit
+        self.tier, self.planned = self.planned or self.tier, ""
+        if self.fails and self.status == "active" and credit < TIERS[self.tier]:
+            # The renewal is billed at the period's end and collected an hour later.
+            self.status, self.owes_since = "past_due", end + timedelta(hours=1)
+        return max(0, credit - TIERS[self.tier])
+
+    @precondition(lambda self: self.status == "active" and not (self.planned or self.fails or self.leaving))
     @rule(tier=st.sampled_from(sorted(TIERS)), when=st.sampled_from(When))
     def changes_tier(self, tier: str, when: When) -> None:
         if tier == self.tier:
@@ -108,6 +153,32 @@ class Life(RuleBasedStateMachine):
         settle(self.sandbox, self.client)
         self.planned = ""
 
+    @precondition(lambda self: self.status in RUNNING and not self.leaving)
+    @rule()
+    def cancels(self) -> None:
+        self._cancel(Wish(at_once=False, feedback="unused"), self.who.actor)
+        self.leaving, self.planned = True, ""
+
+    @precondition(lambda self: self.status in (*RUNNING, "trial"))
+    @rule()
+    def is_ended_at_once(self) -> None:
+        self._cancel(Wish(at_once=True, comment="Asked by mail"), ADMIN)
+        self.status, self.planned = "cancelled", ""
+        self.leaving, self.fails, self.owes_since = False, False, None
+
+    def _cancel(self, wish: Wish, by: Actor) -> None:
+        ending_flows.cancel(self.who.id, wish, actor=by, base_version=queries.held(self.who.id).version)
+        settle(self.sandbox, self.client)
+
+    @precondition(lambda self: self.leaving)
+    @rule(clicks=st.integers(1, 2))
+    def resumes(self, clicks: int) -> None:
+        for _ in range(clicks):
+            version = queries.held(self.who.id).version
+            ending_flows.resume(self.who.id, actor=self.who.actor, base_version=version)
+        settle(self.sandbox, self.client)
+        self.leaving = False
+
     @precondition(lambda self: self.status == "active" and not self.fails)
     @rule()
     def card_breaks(self) -> None:
@@ -117,11 +188,12 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.fails)
     @rule()
     def card_is_mended(self) -> None:
+        """Whoever owes pays what is open; everything opens at once."""
         for invoice in stripe_get(self.sandbox, "invoices", customer=self._customer, status="open")["data"]:
             pays(invoice["hosted_invoice_url"], self.card)
         self._card("pm_card_visa")
         settle(self.sandbox, self.client)
-        self.status, self.fails = "active", False
+        self.status, self.fails, self.owes_since = "active", False, None
 
     @property
     def _customer(self) -> str:
@@ -138,6 +210,11 @@ class Life(RuleBasedStateMachine):
         pass_time(60)
         settle(self.sandbox, self.client)
 
+    def teardown(self) -> None:
+        """Nobody of an earlier life goes on being charged beside the next one."""
+        if getattr(self, "status", "") in RUNNING:
+            self._cancel(Wish(at_once=True, notify=False), ADMIN)
+
     @invariant()
     def both_say_the_same(self) -> None:
         if not hasattr(self, "who"):
@@ -147,8 +224,19 @@ class Life(RuleBasedStateMachine):
         assert held is not None
         planned = held.pending.tier_name.lower() if held.pending else ""
         assert (str(held.status), held.tier_code, planned) == (self.status, self.tier, self.planned)
+        assert (held.cancel_at_period_end and held.status != "cancelled") == self.leaving
+        assert (held.past_due_since is not None) == (self.owes_since is not None)
         assert held.amount is not None
         assert held.amount.minor == TIERS[self.tier]
+
+    @invariant()
+    def rights_follow_the_state(self) -> None:
+        if not hasattr(self, "who"):
+            return
+        limits = entitlements.rights(self.who.id, clock.business()).limits
+        assert limits.get("orders", 0) == (ORDERS[self.tier] if self.status in OPEN else 0)
+        if self.status == "cancelled":
+            assert credits.balance(self.who.id) == 0, "included credits end, and none are granted afterwards"
 
     @invariant()
     def the_books_agree(self) -> None:
@@ -172,23 +260,52 @@ def assert_apart(periods: list[tuple]) -> None:
         assert end <= start
 
 
-def run(client: FlaskClient, sandbox: Sandbox, travel: Travel, *, examples: int, steps: int) -> None:
+def run(
+    client: FlaskClient, sandbox: Sandbox, travel: Travel, *, examples: int, steps: int, looks: int = 0, seed: int = 0
+) -> None:
     push_catalog()
-    machine = type("LifeHere", (Life,), {"client": client, "sandbox": sandbox, "travel": travel})
+    values = {"client": client, "sandbox": sandbox, "travel": travel, "looks": looks}
+    machine = seeded(seed)(type("LifeHere", (Life,), values)) if not looks else type("LifeHere", (Life,), values)
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=quiet,
-            derandomize=examples < 50,
+            print_blob=True,
         ),
     )  # fmt: skip
 
 
-def test_a_life_is_what_a_plain_model_says(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> None:
-    run(client, sandbox, travel, examples=3, steps=8)
+class Ten:
+    """Fifty lives of thirty steps, ten in a class: classes are what several processes share."""
+
+    part = 0
+
+    def test_a_life_is_what_a_plain_model_says(self, client: FlaskClient, sandbox: Sandbox, travel: Travel) -> None:
+        run(client, sandbox, travel, examples=10, steps=30, seed=self.part)
+
+
+class TestFirstTen(Ten):
+    part = 1
+
+
+class TestSecondTen(Ten):
+    part = 2
+
+
+class TestThirdTen(Ten):
+    part = 3
+
+
+class TestFourthTen(Ten):
+    part = 4
+
+
+class TestFifthTen(Ten):
+    part = 5
 
 
 @pytest.mark.soak
 def test_many_lives_are_what_a_plain_model_says(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> None:
-    run(client, sandbox, travel, examples=50, steps=30)
+    """The same, looked at every day."""
+    run(client, sandbox, travel, examples=500, steps=50, looks=24)

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from portal.billing import stripe_invoice
 from portal.billing.models import Invoice, InvoiceTax
+from portal.billing.rules import tax_on
 from portal.catalog import queries as catalog_queries
 from portal.catalog.rules import Cycle
 from portal.gateways import stripe
@@ -104,3 +105,29 @@ def test_a_change_that_is_planned_keeps_the_tax(
     renewal = db.session.scalars(select(Invoice).where(Invoice.reason == "subscription_cycle")).one()
     # Essential, 49.00 a month; Germany 19 %: 9.31.
     assert (renewal.subtotal_minor, renewal.tax_minor, renewal.total_minor) == (4900, 931, 5831)
+
+
+def test_a_change_is_previewed_and_charged_with_its_tax(
+    client: FlaskClient, sandbox: Sandbox, taxed: None, travel: Travel
+) -> None:
+    who = owner(client)
+    sends(client, who)
+    travel.on(days=15)
+    client.get(pays_through(client, who))
+    settle(sandbox, client)
+    price = catalog_queries.offer("business", Cycle.MONTHLY)
+    assert price is not None
+    end_reading()
+    shown = change_flows.preview_change(who.vendor_id, price.id, When.NOW)
+    net = sum(amount.minor for _, amount in shown.lines)
+    # 19 % of each line, rounded by itself.
+    assert shown.tax.minor == sum(tax_on(amount.minor, 1900) for _, amount in shown.lines)
+    assert shown.due.minor == net + shown.tax.minor
+    version = subscriptions.held(who.vendor_id).version
+    end_reading()
+    change_flows.change_tier(
+        who.vendor_id, price.id, When.NOW, actor=actor.SYSTEM, base_version=version, proration_at=shown.proration_at
+    )
+    settle(sandbox, client)
+    charged = db.session.scalars(select(Invoice).where(Invoice.reason == "subscription_update")).one()
+    assert (charged.total_minor, charged.tax_minor, charged.status) == (shown.due.minor, shown.tax.minor, "paid")

@@ -114,7 +114,7 @@ def _line(paper: Paper, line: Line) -> dict[str, Any]:
         "text": _said(paper, line),
         "period": _period(line.period_start, line.period_end),
         "quantity": filters.number(line.quantity),
-        "amount": filters.money(paper.money(line.amount_minor)),
+        "amount": _money(paper, line.amount_minor),
     }
 
 
@@ -148,9 +148,12 @@ def _totals(paper: Paper) -> list[dict[str, Any]]:
     ]
     if paper.kind != Kind.CREDIT_NOTE and paper.due_minor != paper.total_minor:
         rows.append((_("Left to pay"), paper.due_minor, True))
-    return [
-        {"label": label, "value": filters.money(paper.money(minor)), "strong": strong} for label, minor, strong in rows
-    ]
+    return [{"label": label, "value": _money(paper, minor), "strong": strong} for label, minor, strong in rows]
+
+
+def _money(paper: Paper, minor: int) -> str:
+    """An amount in print: with a minus sign, not a hyphen."""
+    return filters.money(paper.money(minor)).replace("-", "\N{MINUS SIGN}")
 
 
 def tax_label(tax: TaxLine, base: Money) -> str:

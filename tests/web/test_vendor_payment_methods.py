@@ -247,6 +247,7 @@ def test_stripe_is_silent(client: FlaskClient, ada: Someone, a_card: Method, str
 def test_what_the_page_costs(ada: Someone, a_card: Method, statements: Callable[..., int]) -> None:
     # one for who looks, one for the plan, one for the methods
     assert statements(here(ada)) <= 3
+    assert statements(here(ada, "list"), **PARTIAL) <= 2
 
 
 @pytest.mark.parametrize(

@@ -48,25 +48,26 @@ def cards(code: str) -> Response:
     return _page(vendor)
 
 
-def _known(vendor: VendorAtDoor, way: str) -> list[Method]:
-    """The vendor's methods. A running plan has at least one: when we know of none yet, Stripe is asked."""
-    found = methods.of_vendor(vendor.id)
-    if found or way != "card":
-        return found
+def _asked(vendor: VendorAtDoor, way: str) -> list[Method]:
+    """A running plan has at least one method: when we know of none yet, Stripe is asked."""
+    if way != "card":
+        return []
     end_reading()
     try:
         method_flows.mirror(vendor.id)
     except PortalError:
-        return found
+        return []
     return methods.of_vendor(vendor.id)
 
 
 def _page(vendor: VendorAtDoor, **more: Any) -> Response:
-    held = subscriptions.overview(vendor.id)
+    found = methods.of_vendor(vendor.id)
+    # The list alone needs the plan only where it has to say how a first one is added.
+    held = None if found and responder.is_partial() else subscriptions.overview(vendor.id)
     way = _way(held)
     return responder.respond(
-        TEMPLATE, "cards", vendor=vendor, held=held, methods=_known(vendor, way), today=clock.business().date(),
-        may_buy=may_buy(vendor), way=way,
+        TEMPLATE, "cards", vendor=vendor, held=held, methods=found or _asked(vendor, way),
+        today=clock.business().date(), may_buy=may_buy(vendor), way=way,
         **{"added": None, "checked": True, "unpaid": None, **more},
     )  # fmt: skip
 

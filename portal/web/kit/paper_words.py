@@ -103,7 +103,7 @@ def _intro(paper: Paper) -> list[str]:
         return [_("This is a request for payment. You get the invoice when the whole amount has arrived.")]
     if paper.kind == Kind.CREDIT_NOTE and paper.corrects:
         return [
-            _("We take back what follows from invoice %(number)s.", number=paper.corrects[0]),
+            _("This credit note corrects invoice %(number)s.", number=paper.corrects[0]),
             _("Reason: %(reason)s", reason=paper.reason),
         ]
     return []

@@ -334,6 +334,9 @@ ADMIN = (
     Sight("taxes", "/admin/taxes", "admin", act=_opens_folds),
     Sight("add a rate as a page", "/admin/taxes/add", "admin", act=_sends("Add the rate")),
     Sight("end a rate", "/admin/taxes", "admin", act=_opens("End the rate of Germany")),
+    Sight("transfers, none yet", "/admin/transfers", "admin"),
+    Sight("transfers, nothing laid aside", "/admin/transfers?show=aside", "admin"),
+    Sight("import a statement, no file", "/admin/transfers/import", "admin", act=_sends("Read the file")),
     Sight("profile, staff", "/profile", "admin"),
     Sight("style guide", "/admin/styleguide", "admin"),
 )

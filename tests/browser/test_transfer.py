@@ -15,6 +15,7 @@ from tests.browser import stack as stacks
 from tests.browser import steps
 from tests.browser.conftest import OpenPage
 from tests.browser.stack import Stack
+from tests.browser.test_axe import look_at
 
 EMAIL = "elif@kilim.example"
 
@@ -33,6 +34,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def look(page: Page, shots: Path | None, name: str) -> None:
     if shots:
         page.screenshot(path=shots / f"transfer-{name}.png", full_page=True)
+
+
+def judge(page: Page, shots: Path | None, name: str) -> None:
+    """Nothing may be wrong with it, at a desk and on a phone, in light and dark."""
+    wrong = look_at(page, f"transfer-{name}", shots)
+    assert not wrong, "\n".join(wrong)
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_from_sign_up_to_suspension_and_back(open_page: OpenPage, stack: Stack, shots: Path | None) -> None:
@@ -62,7 +70,7 @@ def _chooses_the_transfer(page: Page, shots: Path | None) -> str:
     assert found
     page.get_by_role("button", name="Add payment method").first.click()
     expect(page.get_by_text("coming soon")).to_be_visible()
-    look(page, shots, "1-methods")
+    judge(page, shots, "1-methods")
     page.get_by_role("radio", name=re.compile("Bank transfer")).check()
     page.get_by_role("button", name="Continue").click()
     page.get_by_label("Legal name").fill("Kilim House Ltd")
@@ -76,7 +84,7 @@ def _chooses_the_transfer(page: Page, shots: Path | None) -> str:
     expect(page.get_by_text("DE02 1203 0000 0000 2020 51")).to_be_visible()
     expect(page.get_by_text(re.compile(r"^RF\d\d 0000"))).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("Code for banking apps"))).to_be_visible()
-    look(page, shots, "2-page")
+    judge(page, shots, "2-page")
     return found.group(1)
 
 
@@ -105,7 +113,7 @@ def _is_approved(admin: Page, shots: Path | None) -> None:
     agreed = (today - timedelta(days=days) for days in range(25, 33))
     began = next(day for day in agreed if 2 <= (add_months(day, 1) - today).days <= 3)
     dialog.get_by_label("Paid period begins on").fill(began.date().isoformat())
-    look(admin, shots, "6-approve")
+    judge(admin, shots, "6-approve")
     dialog.get_by_role("button", name="Count the money").click()
     expect(admin.get_by_text("Nobody owes a transfer")).to_be_visible()
     expect(dialog).not_to_be_visible()
@@ -142,11 +150,26 @@ def _is_suspended(page: Page, code: str, shots: Path | None) -> None:
 
 
 def _comes_back(page: Page, admin: Page, code: str, shots: Path | None) -> None:
-    admin.goto("/admin/transfers")
-    admin.get_by_role("link", name="Approve the transfer of Kilim House").click()
-    admin.get_by_role("dialog").get_by_role("button", name="Count the money").click()
+    """The money stands on a statement, beside something else."""
+    page.goto(f"/vendor/{code}/transfer")
+    reference = page.get_by_text(re.compile(r"^RF\d\d 0000")).inner_text()
+    day = datetime.now(UTC).strftime("%d.%m.%Y")
+    table = f"Buchungstag;Name;Verwendungszweck;Betrag\n{day};Kilim;{reference};99,00\n{day};Bank;Fees;1,00\n"
+    admin.goto("/admin/transfers/import")
+    admin.set_input_files("input[type=file]", {"name": "n.csv", "mimeType": "text/csv", "buffer": table.encode()})
+    admin.get_by_role("button", name="Read the file").click()
+    expect(admin.get_by_label("Day of booking")).to_have_value("0")
+    judge(admin, shots, "11-columns")
+    admin.get_by_role("button", name="Import 2 lines").click()
+    expect(admin.get_by_text("by reference")).to_be_visible()
+    judge(admin, shots, "12-queue")
+    admin.get_by_role("link", name="Reject the transfer of Kilim House").click()
+    expect(admin.get_by_role("dialog").get_by_label("Reason")).to_be_visible()
+    judge(admin, shots, "13-reject")
+    admin.keyboard.press("Escape")
+    admin.get_by_role("button", name="It pays this").click()
     expect(admin.get_by_text("Nobody owes a transfer")).to_be_visible()
     page.goto(f"/vendor/{code}/billing")
     expect(page.get_by_text("Active").first).to_be_visible()
     expect(page.get_by_text("Paid").first).to_be_visible()
-    look(page, shots, "11-back")
+    look(page, shots, "14-back")

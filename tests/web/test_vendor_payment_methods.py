@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from portal.billing import method_rules, methods
 from portal.billing.method_rules import Expiry
 from portal.billing.methods import Method
+from portal.checkout import method_flows
 from portal.kit import actor, clock, jobs
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
@@ -263,3 +264,26 @@ def test_what_the_page_costs(ada: Someone, a_card: Method, statements: Callable[
 )
 def test_when_a_card_runs_out(month: int | None, year: int | None, today: date, expected: Expiry) -> None:
     assert method_rules.expiry(month, year, today) == expected
+
+
+def test_an_older_answer_of_stripes_never_overwrites_a_newer_one(
+    client: FlaskClient, sandbox: Sandbox, ada: Someone, a_card: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one answer is on its way, the card is changed at Stripe and mirrored by somebody else."""
+    real, calls = method_flows._fetch, []
+    subscription = str(subscriptions.held(ada.vendor_id).stripe_subscription_id)
+    db.session.rollback()
+
+    def slow(holder: method_flows.Holder) -> object:
+        found = real(holder)
+        calls.append(found)
+        if len(calls) == 1:
+            other = stripe_post(sandbox, "payment_methods/pm_card_mastercard/attach", customer=customer_of(ada))["id"]
+            stripe_post(sandbox, f"subscriptions/{subscription}", default_payment_method=other)
+            method_flows.mirror(ada.vendor_id)
+        return found
+
+    monkeypatch.setattr(method_flows, "_fetch", slow)
+    method_flows.mirror(ada.vendor_id)
+    assert [(m.last4, m.is_default) for m in kept(ada)] == [("4444", True), ("4242", False)]
+    assert len(calls) == 3  # the old answer, the other's, and the old one's second look

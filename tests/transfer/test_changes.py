@@ -96,7 +96,7 @@ def test_an_upgrade_is_asked_for_and_granted_when_paid(who: Somebody) -> None:
     assert held(who).tier_code == "business"
     assert held(who).period_end == at(2, 1)
     assert entitlements.rights(who.id, clock.business()).limits["sites"] == 10
-    assert credits.balance(who.id) == before + 3870
+    assert credits.balance(who.id) == (before or 0) + 3870
     assert mails_to(who)["tier_changed"] == 1
     assert [i.number for i in rows(Invoice, who)] == ["INV-2027-00001", "INV-2027-00002"]
 

@@ -6,6 +6,7 @@ import pytest
 
 from portal.billing.models import BankTransfer, Invoice, Payment
 from portal.catalog import queries as catalog
+from portal.catalog.rules import Cycle
 from portal.checkout import transfer, transfer_flows
 from portal.checkout.models import Order, Purchase
 from portal.credits import queries as credits
@@ -15,7 +16,7 @@ from portal.kit.errors import Conflict, Forbidden, Invalid
 from portal.kit.unit_of_work import unit_of_work
 from portal.subscriptions.history import lock
 from portal.subscriptions.rules import Provider, Status
-from tests.support.stories import mails_to
+from tests.support.stories import Somebody, mails_to
 from tests.support.travel import Travel
 from tests.transfer.steps import (
     ADMIN,
@@ -44,7 +45,7 @@ def on(*moments: datetime | None) -> tuple[datetime | None, ...]:
     return tuple(m.replace(minute=0, second=0, microsecond=0) if m else None for m in moments)
 
 
-def no_trial(who: object) -> None:
+def no_trial(who: Somebody) -> None:
     """Put the trial behind: it ended unpaid."""
     with unit_of_work():
         subscription = lock(who.id)
@@ -252,7 +253,7 @@ def test_missing_details_of_the_payer_are_asked_for_first(travel: Travel) -> Non
 
     who = signs_up()
     assert transfer_flows.missing(who.id) == ["legal_name", "street", "city", "country"]
-    price = catalog.offer("professional", "monthly")
+    price = catalog.offer("professional", Cycle.MONTHLY)
     assert price is not None
     with pytest.raises(Invalid) as refused:
         transfer_flows.start(who.id, price.id, actor=who.actor)

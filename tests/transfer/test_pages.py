@@ -13,17 +13,19 @@ from pypdf import PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 from urllib3 import encode_multipart_formdata
 
-from portal.billing.models import BankTransfer
+from portal.billing.models import BankStatement, BankStatementLine, BankTransfer
 from portal.catalog import queries as catalog
+from portal.catalog.rules import Cycle
 from portal.gateways import storage
 from portal.identity.models import Vendor
 from portal.identity.rules import StaffKind
-from portal.kit import tenancy
+from portal.kit import clock, tenancy
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
 from tests.support import people
 from tests.support.people import Someone, text_of
 from tests.transfer.steps import change, offer
+from tests.web.test_vendor_queries import counted
 
 
 def pdf(kind: str = "plain", weight: int = 0) -> bytes:
@@ -57,7 +59,7 @@ def shop(without_stripe: Flask, client: FlaskClient) -> Someone:
 
 
 def price_id(tier: str = "professional") -> int:
-    found = catalog.offer(tier, "monthly")
+    found = catalog.offer(tier, Cycle.MONTHLY)
     assert found is not None
     return found.id
 
@@ -309,3 +311,36 @@ def test_the_second_approver_is_somebody_else(shop: Someone, client: FlaskClient
     assert "approved it once" in text_of(other.get(where))
     assert people.post(other, where, {**form, "base_version": "2"}).status_code == 303
     assert found(page).state == "approved"
+
+
+def test_pages_take_few_statements_however_many_there_are(
+    shop: Someone, client: FlaskClient, desk: FlaskClient
+) -> None:
+    """P9: of each page's statements one finds who asks; the queue adds three, the transfer's page one."""
+    page = ordered(client, shop)
+    desk.get("/admin/transfers")
+    counts = []
+    for number in range(2):
+        with tenancy.unscoped("a test"), unit_of_work():
+            for other in range(number * 6):
+                _another(other)
+        with counted(db.engine) as queue:
+            assert desk.get("/admin/transfers").status_code == 200
+        with counted(db.engine) as one:
+            assert client.get(page).status_code == 200
+        counts.append((len(queue), len(one)))
+    assert counts[0] == counts[1]
+    assert counts[0][0] <= 1 + 3 and counts[0][1] <= 1 + 2, counts
+
+
+def _another(number: int) -> None:
+    """A booking that nobody has dealt with."""
+    if number == 0:
+        db.session.add(BankStatement(name="a.csv", kind="csv", sha256="0" * 64, actor_label="Sam",
+                                     imported_at=clock.business()))  # fmt: skip
+        db.session.flush()
+    statement = db.session.query(BankStatement.id).scalar()
+    db.session.add(BankStatementLine(
+        statement_id=statement, fingerprint=f"{number:064d}", booked_on=clock.business().date(), currency="EUR",
+        amount_minor=9900, payer="Somebody", purpose="RF99", state="new",
+    ))  # fmt: skip

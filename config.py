@@ -119,7 +119,9 @@ class Config(BaseSettings):
             "SECRET_KEY must be at least 32 characters that nobody can guess": len(secret) < 32
             or secret.lower() in WEAK_KEYS
             or len(set(secret)) < 10,
-            "ENCRYPTION_KEYS must be keys of 32 random bytes in Base64 (openssl rand -base64 32)": self._no_sealing_keys(),
+            "ENCRYPTION_KEYS must be keys of 32 random bytes in Base64 (openssl rand -base64 32)": (
+                self._no_sealing_keys()
+            ),
             "DEBUG must be off": self.debug,
             "BASE_URL must be the public https address": not self.secure or not urlsplit(self.base_url).hostname,
             "DATABASE_URL must be set": not self.database_url,

@@ -1,10 +1,13 @@
 """The vendor's Stripe customer is made once, whatever Stripe answers the first time."""
 
+from typing import Any
+
 import pytest
 import requests
 from flask.testing import FlaskClient
 
 from portal.accounts import flows
+from portal.accounts import service as accounts
 from portal.identity import queries as identity
 from portal.kit import jobs
 from portal.kit.db import db
@@ -30,7 +33,7 @@ def test_a_500_after_the_effect_finds_the_customer_that_was_made(
     db.session.rollback()
     fails(sandbox, "after")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flows, "service", _Dies(flows.service))
+        patch.setattr(flows, "service", _Dies(accounts))
         with pytest.raises(RuntimeError):
             flows.ensure_customer(who.vendor_id)  # made and found, and then the process dies
     db.session.rollback()
@@ -67,7 +70,7 @@ def test_a_stripe_that_stays_away_is_told(client: FlaskClient, sandbox: Sandbox)
     assert vendor is not None and vendor.stripe_customer_id is None and _customers(sandbox) == []
 
 
-def _customers(sandbox: Sandbox) -> list[dict[str, object]]:
+def _customers(sandbox: Sandbox) -> list[dict[str, Any]]:
     first = stripe_get(sandbox, "customers", limit="100")
     if not first["has_more"]:
         return list(first["data"])

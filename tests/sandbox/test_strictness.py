@@ -119,7 +119,7 @@ def test_what_stripe_can_do_but_the_sandbox_cannot_is_refused_and_not_ignored(sa
     ("mode", "param"), [("setup", "subscription_data"), ("payment", "subscription_data"), ("setup", "invoice_creation")]
 )
 def test_what_belongs_to_another_mode_is_refused(sandbox: Box, mode: str, param: str) -> None:
-    value = {"description": "x"} if param == "subscription_data" else {"enabled": True}
+    value: Any = {"description": "x"} if param == "subscription_data" else {"enabled": True}
     with pytest.raises(stripe.InvalidRequestError) as refused:
         sandbox.session(mode=mode, **{param: value})
     assert (refused.value.param, refused.value.http_status) == (param, 400)

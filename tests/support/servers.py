@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,16 @@ WEBHOOK_SECRET = "whsec_for_tests_only"
 Copy = dict[str, list[tuple[Any, ...]]]
 
 
+def _elsewhere() -> Any:
+    raise LookupError("this sandbox runs in another process: its store cannot be copied")
+
+
 @dataclass
 class Sandbox:
     """A running sandbox: its address, its store, and what a test does with it."""
 
     url: str
-    store: Callable[[], Any]
+    store: Callable[[], Any] = field(default=_elsewhere)
 
     def post(self, path: str, **json: Any) -> Any:
         """POST to the sandbox's own controls."""

@@ -15,6 +15,7 @@ from portal.kit.db import db
 from portal.kit.money import Money
 from portal.notifications.models import SentMail
 from portal.subscriptions import change_flows
+from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.models import SubscriptionEvent, TierChange
 from portal.subscriptions.rules import ChangeState
 from tests.reporting import paid
@@ -116,7 +117,7 @@ def test_a_change_whose_figures_nobody_saw_is_not_charged_but_shown(admin, vendo
 
 def test_a_balance_that_changed_since_is_told_and_asked_again(admin, vendor, sandbox):
     fields = choose(admin, vendor, "Business", "now")
-    customer = paid.queries.held(vendor.id).stripe_customer_id
+    customer = subscriptions.held(vendor.id).stripe_customer_id
     stories.stripe_post(sandbox, f"customers/{customer}", balance="-1200")
     answer = paid.apply(admin, vendor.id, fields)
     assert answer.status_code == 409

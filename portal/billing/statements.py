@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, false, func, or_, select
 
 from portal.billing import references
 from portal.billing.models import BankStatement, BankStatementLine, BankTransfer, Invoice
 from portal.billing.statement_files import Booking, fingerprints
-from portal.billing.transfer_rules import WAITING, Basis, TransferState, same_payer
+from portal.billing.transfer_rules import CLOSED, WAITING, Basis, TransferState, same_payer
 from portal.identity.models import Vendor
 from portal.kit.actor import Actor
 from portal.kit.db import db, insert_once
@@ -138,6 +138,11 @@ class Awaited:
     first_by: str | None
     version: int
 
+    @property
+    def is_waiting(self) -> bool:
+        """Is it still asked for? Otherwise what comes is kept as credit."""
+        return self.state in WAITING
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
@@ -152,20 +157,34 @@ class Incoming:
     basis: Basis | None
 
 
-def awaited(limit: int = SHOWN, transfer_id: int | None = None, vendor_id: int | None = None) -> list[Awaited]:
-    """What is open over all vendors: proofs first, then by due date. For staff, so across vendors."""
+def awaited(
+    limit: int = SHOWN,
+    transfer_id: int | None = None,
+    vendor_id: int | None = None,
+    closed_since: datetime | None = None,
+) -> list[Awaited]:
+    """What is open over all vendors: proofs first, then by due date. For staff, so across vendors.
+
+    With ``closed_since`` also what was rejected or cancelled since, last: its money may still come.
+    """
     columns = (
         BankTransfer.id, BankTransfer.vendor_id, BankTransfer.reference, BankTransfer.state, BankTransfer.currency,
         BankTransfer.asked_minor, BankTransfer.payer_name, BankTransfer.due_at, BankTransfer.proof_at,
         BankTransfer.first_approval, BankTransfer.version, Invoice.due_minor, Invoice.paid_minor,
         Invoice.proforma_number, Invoice.reason, Vendor.name, Vendor.code,
     )  # fmt: skip
+    closed = and_(BankTransfer.state.in_(CLOSED), BankTransfer.decided_at >= closed_since) if closed_since else false()
     statement = (
         select(*columns)
         .join(Invoice, Invoice.id == BankTransfer.invoice_id)
         .join(Vendor, Vendor.id == BankTransfer.vendor_id)
-        .where(BankTransfer.state.in_(WAITING))
-        .order_by((BankTransfer.state == TransferState.PROOF_SENT).desc(), BankTransfer.due_at, BankTransfer.id)
+        .where(or_(BankTransfer.state.in_(WAITING), closed))
+        .order_by(
+            BankTransfer.state.in_(CLOSED),
+            (BankTransfer.state == TransferState.PROOF_SENT).desc(),
+            BankTransfer.due_at,
+            BankTransfer.id,
+        )
     )
     if transfer_id is not None:
         statement = statement.where(BankTransfer.id == transfer_id)
@@ -207,7 +226,11 @@ def _proposal(
     found = known.find(line.purpose)
     if found is not None and by_reference[found.reference].open.currency == amount.currency:
         return by_reference[found.reference], Basis.REFERENCE if found.exact else Basis.SIMILAR
-    fitting = [o for o in open_transfers if o.open == amount and same_payer(line.payer, (o.payer, o.vendor_name))]
+    fitting = [
+        o
+        for o in open_transfers
+        if o.is_waiting and o.open == amount and same_payer(line.payer, (o.payer, o.vendor_name))
+    ]
     return (fitting[0], Basis.AMOUNT_AND_PAYER) if len(fitting) == 1 else (None, None)
 
 

@@ -19,6 +19,8 @@ class TransferState(StrEnum):
 
 #: Nobody has decided yet.
 WAITING = frozenset({TransferState.AWAITING, TransferState.PROOF_SENT, TransferState.PART_PAID})
+#: Not asked for any more; money that comes all the same is the vendor's credit.
+CLOSED = frozenset({TransferState.REJECTED, TransferState.CANCELLED})
 
 
 def missing_details(buyer: Mapping[str, str], *, has_name: bool) -> list[str]:

@@ -191,6 +191,16 @@ def book(
     return booked
 
 
+def keep_as_credit(
+    transfer: BankTransfer, invoice: Invoice, amount_minor: int, *, at: datetime, source: str, now: datetime
+) -> None:
+    """Money for something that is not asked for any more: all of it goes to the vendor's balance, once per booking."""
+    papers.receive(invoice, amount_minor, reference=f"{transfer.reference}:{source}", at=at, now=now)
+    transfer.received_minor += amount_minor
+    transfer.version += 1
+    db.session.flush()
+
+
 def withdraw(invoice: Invoice, *, by: str, reason: str | None, now: datetime, rejected: bool = False) -> None:
     """Ask no longer: the invoice is void, what came in of it goes to the vendor's balance, nothing is waited for."""
     papers.void(invoice, now=now)

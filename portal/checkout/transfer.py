@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from portal.audit import service as audit
 from portal.billing import statements, transfers
-from portal.billing.models import BankTransfer, Invoice
+from portal.billing.models import BankStatementLine, BankTransfer, Invoice
 from portal.billing.rules import InvoiceStatus
-from portal.billing.transfer_rules import WAITING, TransferState
+from portal.billing.transfer_rules import CLOSED, WAITING, TransferState
 from portal.catalog.rules import Price, Tier
 from portal.checkout.models import Order, OrderItem, Purchase
 from portal.checkout.rules import PAID_FOR, OrderState, free_until
@@ -145,25 +145,31 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Where an approval led; ``second`` says that somebody else must agree before anything happens."""
+    """Where an approval led; ``second`` says that somebody else must agree before anything happens, ``closed`` that
+    the money is kept as credit because it is not asked for any more.
+    """
 
     second: bool
     open_minor: int = 0
     surplus_minor: int = 0
+    closed: bool = False
 
 
 def approve(transfer_id: int, approval: Approval, *, actor: Actor, now: datetime) -> Decided:
     """Count money as received; when all has come in, what it pays for happens in the same transaction (ADM-9).
 
     Never twice: Conflict when the transfer was decided, or changed since ``base_version``. Above the operator's limit
-    two different people must say the same. Invalid at the field for an absurd amount or date.
+    two different people must say the same. A booking for something that was rejected or cancelled becomes the vendor's
+    credit. Invalid at the field for an absurd amount or date.
     """
     vendor_id = transfers.vendor_of(transfer_id)
     subscription = lock(vendor_id)
     order = _order_of(transfer_id, vendor_id)
     transfer, invoice = transfers.locked(transfer_id, vendor_id)
-    transfers.expect_waiting(transfer, approval.base_version)
     line = statements.taken(approval.line_id, transfer) if approval.line_id else None
+    if line is not None and transfer.state in CLOSED:
+        return _keep(transfer, invoice, line, approval, actor, now)
+    transfers.expect_waiting(transfer, approval.base_version)
     _check_start(approval.start, now)
     limit = settings.current().second_approval_above_minor
     told = {"transfer": transfer.reference, "amount_minor": approval.amount_minor, "currency": transfer.currency}
@@ -183,6 +189,18 @@ def approve(transfer_id: int, approval: Approval, *, actor: Actor, now: datetime
     else:
         transfer_mails.received(transfer, invoice, now, amount_minor=approval.amount_minor)
     return Decided(second=False, open_minor=booked.open_minor, surplus_minor=booked.surplus_minor)
+
+
+def _keep(
+    transfer: BankTransfer, invoice: Invoice, line: BankStatementLine, approval: Approval, actor: Actor, now: datetime
+) -> Decided:
+    transfers.keep_as_credit(
+        transfer, invoice, line.amount_minor, at=approval.booked_at, source=line.fingerprint[:40], now=now
+    )
+    statements.matched(line, transfer, by=actor.label)
+    told = {"transfer": transfer.reference, "amount_minor": line.amount_minor, "currency": line.currency}
+    audit.record(actor, "transfer.kept_as_credit", vendor_id=transfer.vendor_id, data=told, now=now)
+    return Decided(second=False, surplus_minor=line.amount_minor, closed=True)
 
 
 def _order_of(transfer_id: int, vendor_id: int) -> Order | None:

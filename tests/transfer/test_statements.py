@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from portal.billing import references, statement_files, statements
+from portal.billing import balance, references, statement_files, statements
 from portal.billing.models import BankStatementLine, Payment
 from portal.billing.references import Known, is_valid, make, one_slip
 from portal.billing.statement_files import Booking, Column, amount, camt, decimal_mark, guess, table
@@ -20,7 +20,7 @@ from portal.kit.unit_of_work import unit_of_work
 from tests.support import people
 from tests.support.people import text_of
 from tests.transfer.steps import ADMIN, orders, payer, row, rows
-from tests.transfer.test_pages import desk, found, ordered, sends_file, shop  # noqa: F401 - fixtures
+from tests.transfer.test_pages import desk, found, ordered, price_id, sends_file, shop  # noqa: F401 - fixtures
 
 # --- references -------------------------------------------------------------------------------------------------------
 
@@ -344,3 +344,26 @@ def test_camt_is_imported_at_once(client: FlaskClient, shop: people.Someone, des
     assert sends_file(desk, "/admin/transfers/import", "file", data, "camt.xml").status_code == 303
     assert "by reference" in text_of(desk.get("/admin/transfers"))
     assert sends_file(desk, "/admin/transfers/import", "file", data, "camt.xml").status_code == 409
+
+
+def test_money_for_what_was_cancelled_becomes_credit(
+    shop: people.Someone, client: FlaskClient, desk: FlaskClient  # noqa: F811
+) -> None:  # fmt: skip
+    page = ordered(client, shop)
+    people.post(client, f"{page}/cancel", {})
+    with tenancy.unscoped("a test"):
+        keep(booking(found(page).reference, payer="Somebody"))
+        line = db.session.query(BankStatementLine.id).scalar()
+    queue = text_of(desk.get("/admin/transfers"))
+    assert "not asked for any more" in queue and "Keep as credit" in queue and "Nobody owes a transfer" in queue
+    match = {"transfer": str(found(page).id), "base_version": str(found(page).version)}
+    where = f"/admin/transfers/lines/{line}/match"
+    assert people.post(desk, where, match).status_code == 303
+    assert people.post(desk, where, match).status_code == 409
+    assert (found(page).state, found(page).received_minor) == ("cancelled", 9900)
+    with tenancy.unscoped("a test"):
+        assert balance.balance(shop.vendor_id, "EUR").minor == 9900
+    assert "€99.00 arrived all the same and is kept as your credit." in text_of(client.get(page))
+    again = people.post(client, f"/vendor/{shop.code}/pay", {"price": str(price_id()), "method": "transfer"})
+    assert again.headers["Location"].endswith("/billing")  # the credit pays for it at once
+    assert "Active" in text_of(client.get(f"/vendor/{shop.code}/billing"))

@@ -60,6 +60,7 @@ def _title(action: str) -> str:
         "transfer.approved": _("Bank transfer counted"),
         "transfer.cancelled": _("Bank transfer cancelled"),
         "transfer.first_approval": _("Bank transfer approved by the first of two"),
+        "transfer.kept_as_credit": _("Late bank transfer kept as credit"),
         "transfer.rejected": _("Bank transfer rejected"),
         "user.email_changed": _("Email address changed"),
         "user.password_changed": _("Password changed"),

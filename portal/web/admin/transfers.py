@@ -1,6 +1,6 @@
 """Bank transfers (ADM-9): what came in, what is open, and saying that the one pays the other."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +29,8 @@ from portal.web.kit.forms import Form
 blueprint = Blueprint("admin_transfers", __name__)
 PAGE, APPROVE, REJECT = "admin/transfers/page.html", "admin/transfers/approve.html", "admin/transfers/reject.html"
 EVENTS = ("transfers-changed", "subscription-changed", "history-changed")
+#: How long money is recognised that comes for something rejected or cancelled.
+STILL_KNOWN = timedelta(days=90)
 OUT_OF_DATE = _l("This form is out of date. Load the page again, then send it.")
 
 
@@ -62,7 +64,10 @@ def index() -> Response:
     statements.
     """
     vendor_id = request.args.get("vendor", type=int)
-    awaited = statements.awaited(vendor_id=min(vendor_id, 2**63 - 1) if vendor_id else None)
+    known = statements.awaited(
+        vendor_id=min(vendor_id, 2**63 - 1) if vendor_id else None, closed_since=clock.business() - STILL_KNOWN
+    )
+    awaited = [found for found in known if found.is_waiting]
     show = "aside" if request.args.get("show") == "aside" else "new"
     return responder.respond(
         PAGE,
@@ -70,7 +75,7 @@ def index() -> Response:
         show=show,
         vendor_id=vendor_id,
         awaited=awaited,
-        incoming=statements.incoming(awaited) if show == "new" else [],
+        incoming=statements.incoming(known) if show == "new" else [],
         aside=statements.laid_aside() if show == "aside" else [],
         counts=statements.counts(),
         grouped=references.shown,
@@ -78,8 +83,9 @@ def index() -> Response:
     )
 
 
-def _one(transfer_id: int) -> Awaited:
-    found = statements.awaited(transfer_id=transfer_id)
+def _one(transfer_id: int, *, closed_too: bool = False) -> Awaited:
+    since = clock.business() - STILL_KNOWN if closed_too else None
+    found = statements.awaited(transfer_id=transfer_id, closed_since=since)
     if found:
         return found[0]
     transfers.vendor_of(transfer_id)
@@ -161,6 +167,9 @@ def _fresh(found: Awaited) -> Awaited:
 
 
 def _said(found: Awaited, decided: Decided) -> str:
+    if decided.closed:
+        kept = filters.money(Money(decided.surplus_minor, found.open.currency))
+        return _("%(amount)s is kept as credit of %(vendor)s.", amount=kept, vendor=found.vendor_name)
     if decided.second:
         return _("Noted. Because of its amount somebody else must approve it too.")
     if decided.open_minor:
@@ -192,8 +201,8 @@ def choose(line_id: int) -> Response:
 @blueprint.post("/admin/transfers/lines/<int:line_id>/match")
 @audience.staff(StaffKind.FINANCE)
 def match(line_id: int) -> Response:
-    """One click on a proposed match: the whole booking is counted for that transfer."""
-    found = _one(request.form.get("transfer", 0, type=int))
+    """One click on a proposed match: the whole booking is counted for that transfer, or kept as credit."""
+    found = _one(request.form.get("transfer", 0, type=int), closed_too=True)
     version, line = request.form.get("base_version", 0, type=int), statements.read(line_id)
     if line is None:
         raise NotFound

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, flash, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms import HiddenField, RadioField
@@ -79,6 +79,7 @@ def _by_transfer(vendor: VendorAtDoor, found: Price, tier: Tier, filled: PayForm
         error.action = error.action or (_("See the plans"), url_for("vendor_plans.index", code=vendor.code))
         raise
     if made is None:
+        flash(_("Your credit pays for it: nothing is to be transferred."), "success")
         return responder.go(url_for("vendor_billing.index", code=vendor.code))
     return responder.go(url_for("vendor_transfer.show", code=vendor.code, transfer_id=made))
 

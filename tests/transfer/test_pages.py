@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
-from pypdf import PdfWriter
+from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 from urllib3 import encode_multipart_formdata
 
@@ -344,3 +344,13 @@ def _another(number: int) -> None:
         statement_id=statement, fingerprint=f"{number:064d}", booked_on=clock.business().date(), currency="EUR",
         amount_minor=9900, payer="Somebody", purpose="RF99", state="new",
     ))  # fmt: skip
+
+
+def test_the_proforma_as_a_paper_says_where_to_pay(shop: Someone, client: FlaskClient) -> None:
+    page = ordered(client, shop)
+    answer = client.get(f"/vendor/{shop.code}/invoices/{found(page).invoice_id}/pdf")
+    assert (answer.status_code, answer.mimetype) == (200, "application/pdf")
+    words = PdfReader(io.BytesIO(answer.data)).pages[0].extract_text()
+    assert "PF-2027-00001" in words and "Kilim House Ltd" in words
+    plain = re.sub(r"\s", "", words)
+    assert "DE02120300000000202051" in plain and found(page).reference in plain

@@ -215,8 +215,10 @@ class StripeGateway:
 
     # subscriptions ------------------------------------------------------------------------------------------------
     def subscription(self, subscription_id: str) -> Document:
-        """A subscription as it is now, with its default payment method and latest invoice."""
-        expand = ["default_payment_method", "latest_invoice"]
+        """A subscription as it is now, with its default payment method and its latest invoice with that one's payments
+        (``in_full`` gives the rest of the invoice).
+        """
+        expand = ["default_payment_method", "latest_invoice.payments"]
         return self._call(lambda: self._v1.subscriptions.retrieve(subscription_id, {"expand": expand}))
 
     def subscriptions(self, customer_id: str) -> list[Document]:
@@ -254,9 +256,12 @@ class StripeGateway:
     # invoices and events ------------------------------------------------------------------------------------------
     def invoice(self, invoice_id: str) -> Document:
         """An invoice as it is now, with its payments, all its lines, and the tax rates that it names in full."""
-        invoice = self._call(lambda: self._v1.invoices.retrieve(invoice_id, {"expand": ["payments"]}))
+        return self.in_full(self._call(lambda: self._v1.invoices.retrieve(invoice_id, {"expand": ["payments"]})))
+
+    def in_full(self, invoice: Document) -> Document:
+        """An invoice that came with its payments, completed by what Stripe gives apart: a hundredth line, tax rates."""
         if invoice["lines"].get("has_more"):
-            lines = self._all(lambda: self._v1.invoices.line_items.list(invoice_id, {"limit": 100}))
+            lines = self._all(lambda: self._v1.invoices.line_items.list(invoice["id"], {"limit": 100}))
             invoice["lines"] = {**invoice["lines"], "data": list(lines), "has_more": False}
         for tax in invoice.get("total_taxes") or []:
             if named := tax.get("tax_rate_details"):

@@ -32,11 +32,16 @@ class Fetched:
 
 
 def fetch(stripe_subscription_id: str, stripe_invoice_id: str | None = None) -> Fetched:
-    """Ask Stripe for a subscription and an invoice of it (the latest when none is named)."""
+    """Ask Stripe for a subscription and an invoice of it (the latest when none is named, which costs no call more)."""
     gateway = stripe.current()
-    found = remote.read(gateway.subscription(stripe_subscription_id))
+    document = gateway.subscription(stripe_subscription_id)
+    found, latest = remote.read(document), document.get("latest_invoice")
     wanted = stripe_invoice_id or found.latest_invoice_id
-    return Fetched(found, stripe_invoice.read(gateway.invoice(wanted)) if wanted else None)
+    if wanted is None:
+        return Fetched(found, None)
+    if not isinstance(latest, dict) or latest["id"] != wanted:
+        return Fetched(found, stripe_invoice.read(gateway.invoice(wanted)))
+    return Fetched(found, stripe_invoice.read(gateway.in_full(latest)))
 
 
 def sync(vendor_id: int, stripe_subscription_id: str, stripe_invoice_id: str | None = None) -> bool:

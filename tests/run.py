@@ -1,7 +1,8 @@
 """``make test``: every test on one database, and in a browser, as far as this machine can.
 
-``python -m tests.run [--soak] [--coverage] [--on sqlite|postgres|both] [pytest's own arguments]``
+``python -m tests.run [--soak] [--thorough] [--coverage] [--on sqlite|postgres|both] [pytest's own arguments]``
 
+At a desk the repetitions of what takes long are left out; CI asks for them too (``--thorough`` or TEST_THOROUGH=1).
 Which database is said by ``--on`` or TEST_ON; without either it is SQLite, which needs nothing. CI asks for both.
 
 What pytest is told through the environment: TEST_DATABASE_URL (empty: SQLite files; else a PostgreSQL server on which
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Tests must never see what the person at the keyboard works with.
 NEVER_INHERITED = (
     "APP_ENV", "BASE_URL", "CLOCK_OFFSET_FILE", "DATABASE_URL", "DATA_DIR", "DEMO", "ENCRYPTION_KEYS", "LOG_FORMAT",
-    "PROMETHEUS_MULTIPROC_DIR", "REDIS_URL", "SECRET_KEY", "TEST_DATABASE_URL", "TEST_ON",
+    "PROMETHEUS_MULTIPROC_DIR", "REDIS_URL", "SECRET_KEY", "TEST_DATABASE_URL", "TEST_ON", "TEST_THOROUGH",
 )  # fmt: skip
 NEVER_INHERITED_PREFIXES = ("STRIPE_", "SMTP_", "SANDBOX_")
 NO_TESTS_COLLECTED = 5
@@ -71,9 +72,9 @@ def read_tally(report: Path) -> Tally:
     return total
 
 
-def plan(postgres: str | None, browser: str | None, *, on: str, soak: bool) -> list[Pass]:
+def plan(postgres: str | None, browser: str | None, *, on: str, soak: bool, thorough: bool) -> list[Pass]:
     """Journeys in the browser run on the first database alone, as does what touches no database."""
-    wanted = "soak" if soak else "not soak"
+    wanted = "soak" if soak else "not soak" if thorough else "not soak and not thorough"
     with_browser = wanted if browser else f"{wanted} and not browser"
     passes = [Pass("SQLite", "", with_browser)] if on != "postgres" else []
     if postgres and on != "sqlite":
@@ -83,9 +84,11 @@ def plan(postgres: str | None, browser: str | None, *, on: str, soak: bool) -> l
     return passes
 
 
-def left_out(postgres: str | None, browser: str | None, *, on: str) -> list[str]:
+def left_out(postgres: str | None, browser: str | None, *, on: str, thorough: bool) -> list[str]:
     """One line for each thing this run did not test, with the way to change that."""
     lines = []
+    if not thorough:
+        lines.append("repetitions that take long (TEST_THOROUGH=1 runs them too)")
     if on != "both":
         lines.append(f"the other database ({on} was asked for; TEST_ON=both tests on SQLite and PostgreSQL)")
     if on != "sqlite" and not postgres:
@@ -142,14 +145,14 @@ def run(options: argparse.Namespace, extra: Sequence[str], folder: Path) -> int:
             print(f"Required here, but missing: {', '.join(absent)}")
             return 1
         lines, total = [], Tally()
-        for each in plan(postgres_url, browser, on=options.on, soak=options.soak):
+        for each in plan(postgres_url, browser, on=options.on, soak=options.soak, thorough=options.thorough):
             begun = time.monotonic()
             env = environment(redis_url, each.database, browser)
             tally = run_pass(each, env, folder / f"{each.name}.xml", extra, coverage=options.coverage)
             lines.append(f"{each.name}: {tally} in {time.monotonic() - begun:.0f} s")
             total += tally
     print("\n" + "\n".join(lines))
-    for line in left_out(postgres_url, browser, on=options.on) or ["nothing"]:
+    for line in left_out(postgres_url, browser, on=options.on, thorough=options.thorough) or ["nothing"]:
         print(f"Left out: {line}")
     print(total, flush=True)
     return 1 if total.failed else 0
@@ -159,6 +162,7 @@ def main(arguments: Sequence[str]) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--soak", action="store_true", help="the long versions only")
+    parser.add_argument("--thorough", action="store_true", default=bool(os.environ.get("TEST_THOROUGH")))
     parser.add_argument("--coverage", action="store_true", help="list the lines never reached")
     parser.add_argument("--on", "--only", choices=DATABASES, default=os.environ.get("TEST_ON") or "sqlite")
     options, extra = parser.parse_known_args(arguments)

@@ -24,31 +24,37 @@ def test_the_last_line_adds_up():
 
 
 def test_both_databases_are_tested_and_the_browser_once():
-    assert plan("postgresql://server/", "/usr/bin/chromium", on="both", soak=False) == [
+    assert plan("postgresql://server/", "/usr/bin/chromium", on="both", soak=False, thorough=True) == [
         Pass("SQLite", "", "not soak"),
         Pass("PostgreSQL", "postgresql://server/", "not soak and not browser and not once"),
     ]
 
 
 def test_one_database_is_enough_at_a_desk():
-    assert plan("url", "/usr/bin/chromium", on="sqlite", soak=False) == [Pass("SQLite", "", "not soak")]
+    assert plan("url", "/usr/bin/chromium", on="sqlite", soak=False, thorough=False) == [
+        Pass("SQLite", "", "not soak and not thorough")
+    ]
 
 
 def test_without_postgres_and_browser_the_rest_is_tested():
-    assert plan(None, None, on="both", soak=False) == [Pass("SQLite", "", "not soak and not browser")]
+    assert plan(None, None, on="both", soak=False, thorough=True) == [Pass("SQLite", "", "not soak and not browser")]
 
 
 def test_postgres_alone_takes_the_browser_along():
-    assert plan("url", "/usr/bin/chromium", on="postgres", soak=True) == [Pass("PostgreSQL", "url", "soak")]
+    assert plan("url", "/usr/bin/chromium", on="postgres", soak=True, thorough=False) == [
+        Pass("PostgreSQL", "url", "soak")
+    ]
 
 
 def test_what_is_left_out_is_said_with_the_way_to_change_it():
-    assert left_out("url", "/usr/bin/chromium", on="both") == []
-    lines = left_out(None, None, on="both")
+    assert left_out("url", "/usr/bin/chromium", on="both", thorough=True) == []
+    lines = left_out(None, None, on="both", thorough=True)
     assert "TEST_POSTGRES_URL" in lines[0]
     assert "CHROMIUM" in lines[1]
-    (line,) = left_out("url", "/usr/bin/chromium", on="sqlite")
+    (line,) = left_out("url", "/usr/bin/chromium", on="sqlite", thorough=True)
     assert "TEST_ON=both" in line
+    (line,) = left_out("url", "/usr/bin/chromium", on="both", thorough=False)
+    assert "TEST_THOROUGH=1" in line
 
 
 def test_what_is_required_and_missing_is_named():

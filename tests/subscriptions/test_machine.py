@@ -276,33 +276,10 @@ def run(
     )  # fmt: skip
 
 
-class Ten:
-    """Fifty lives of thirty steps, ten in a class: classes are what several processes share."""
-
-    part = 0
-
-    def test_a_life_is_what_a_plain_model_says(self, client: FlaskClient, sandbox: Sandbox, travel: Travel) -> None:
-        run(client, sandbox, travel, examples=10, steps=30, seed=self.part)
-
-
-class TestFirstTen(Ten):
-    part = 1
-
-
-class TestSecondTen(Ten):
-    part = 2
-
-
-class TestThirdTen(Ten):
-    part = 3
-
-
-class TestFourthTen(Ten):
-    part = 4
-
-
-class TestFifthTen(Ten):
-    part = 5
+@pytest.mark.parametrize("part", [1, *(pytest.param(n, marks=pytest.mark.thorough) for n in (2, 3, 4, 5))])
+def test_a_life_is_what_a_plain_model_says(client: FlaskClient, sandbox: Sandbox, travel: Travel, part: int) -> None:
+    """Fifty lives of thirty steps, in parts that several processes share."""
+    run(client, sandbox, travel, examples=10, steps=30, seed=part)
 
 
 @pytest.mark.soak

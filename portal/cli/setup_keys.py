@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-#: How each key is made. ENCRYPTION_KEYS is one Fernet key (32 bytes); the others are opaque.
+#: How each key is made. ENCRYPTION_KEYS is one key of 32 bytes; the others are opaque.
 MAKERS: Mapping[str, Callable[[], str]] = {
     "SECRET_KEY": lambda: secrets.token_urlsafe(48),
     "ENCRYPTION_KEYS": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),

@@ -7,7 +7,7 @@ from portal.cli.setup_plan import make_plan
 
 KEYS = {
     "SECRET_KEY": "k" * 40,
-    "ENCRYPTION_KEYS": "fernet",
+    "ENCRYPTION_KEYS": "A" * 43 + "=",  # 32 bytes of nothing
     "SANDBOX_SECRET_KEY": "sk_test_sandbox",
     "SANDBOX_PUBLISHABLE_KEY": "pk_test_sandbox",
     "SANDBOX_WEBHOOK_SECRET": "whsec_sandbox",

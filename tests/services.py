@@ -18,7 +18,10 @@ import psycopg
 from portal.cli.embedded_redis import running
 from portal.cli.setup_ports import LOOPBACK, wait_until
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+#: Without a window and its compositor first: it takes a third less of the processor.
+CHROMIUM_NAMES = (
+    "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome",
+)  # fmt: skip
 #: Data that may be lost needs no disc: several times as fast.
 CARELESS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 

@@ -88,7 +88,6 @@ def play(cast: Cast) -> None:
     cast.joins("paying", "Atelier Marais", "business")
     cast.joins("planning", "Fjord Coffee", "business")
     cast.joins("owing", "Bluebird Books", "essential")
-    cast.joins("behind", "Harbour Bakery", "essential")
     cast.joins("closed", "Willow Pottery", "essential")
     cast.joins("going", "Copper Kettle")
     cast.joins("asked", "Velvet Fox", "essential")
@@ -97,7 +96,6 @@ def play(cast: Cast) -> None:
         ("paying", "business", stories.own_card(1)),
         ("planning", "business", stories.own_card(2)),
         ("owing", "essential", CHARGE_FAILS),
-        ("behind", "essential", CHARGE_FAILS),
         ("closed", "essential", CHARGE_FAILS),
         ("going", "professional", stories.own_card(4)),
         ("asked", "essential", stories.own_card(5)),
@@ -118,6 +116,8 @@ def _today(cast: Cast) -> None:
     cast.joins("planless", "Quiet Corner", tier=None)
     cast.joins("added", "Sea Glass")
     cast.pays("added", stories.own_card(3))
+    cast.joins("behind", "Harbour Bakery", "essential")
+    cast.pays("behind", CHARGE_FAILS, "essential")  # had a trial before, so it is charged at once
     cast.joins("leaving", "Northern Lights Lamps")
     cast.opens_checkout("leaving")
     _works_for(cast, "member", cast.people["paying"])

@@ -96,7 +96,7 @@ def test_somebody_elses_success_page_is_not_found(cast: dict[str, Member], open_
 def test_a_failed_payment_is_announced_and_paid_on_the_invoice_page(
     cast: dict[str, Member], open_as: OpenAs, stack: Stack
 ) -> None:
-    """Essential is €49.00 a month, refused on the day on which the trial ended."""
+    """Essential is €49.00 a month; this card had a trial before, so it was charged today, and refused."""
     who = cast["behind"]
     page = open_as(who.email)
     page.goto("/dashboard")

@@ -100,7 +100,7 @@ def test_a_failed_payment_is_announced_and_paid_on_the_invoice_page(
     who = cast["behind"]
     page = open_as(who.email)
     page.goto("/dashboard")
-    expect(page.get_by_text("The last payment failed")).to_be_visible()
+    expect(page.get_by_text("An invoice is unpaid")).to_be_visible()
     page.get_by_role("link", name="Pay now").click()
     expect(page).to_have_url(re.compile(f"/vendor/{who.code}/billing#pay"))
     page.get_by_role("link", name="Pay €49.00 now").click()

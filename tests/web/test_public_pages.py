@@ -71,11 +71,16 @@ def test_the_comparison_has_a_word_for_every_tier(client: FlaskClient) -> None:
 def test_a_card_leads_to_sign_up_with_its_tier(client: FlaskClient) -> None:
     page = client.get("/pricing?cycle=yearly").get_data(as_text=True)
     assert 'href="/sign-up?tier=business&amp;cycle=yearly"' in page
-    assert "tier=enterprise" not in page
+    assert "/sign-up?tier=enterprise" not in page
 
 
-def test_enterprise_leads_to_the_support_address_where_there_is_one(client: FlaskClient) -> None:
-    assert "How do I ask for a plan of my own?" in text_of(client.get("/pricing"))
+def test_enterprise_leads_to_a_question(client: FlaskClient) -> None:
+    page = client.get("/pricing")
+    assert "How do I ask for a plan of my own?" in text_of(page)
+    assert 'href="/contact?tier=enterprise"' in page.get_data(as_text=True)
+
+
+def test_the_support_address_stands_at_the_foot_where_there_is_one(client: FlaskClient) -> None:
     with unit_of_work():
         settings.change("support_email", "help@example.com", actor=SYSTEM, now=clock.business())
     assert 'href="mailto:help@example.com"' in client.get("/pricing").get_data(as_text=True)

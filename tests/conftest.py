@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -16,6 +17,10 @@ from tests.support.browser import Browser
 from tests.support.databases import Cleaner, drop, url_for_worker
 from tests.support.scenes import Scene, Stage
 from tests.support.travel import Travel
+
+#: How long one example takes says how busy the machine is.
+hypothesis.settings.register_profile("portal", deadline=None)
+hypothesis.settings.load_profile("portal")
 
 
 @pytest.hookimpl(optionalhook=True)

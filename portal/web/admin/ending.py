@@ -108,7 +108,7 @@ def resume(vendor_id: int) -> Response:
     try:
         ending_flows.resume(vendor_id, actor=signed_in.actor(), base_version=int(filled.base_version.data))
     except Unavailable:
-        message = _("Stripe does not answer right now. The wish is written down, and we go on trying.")
+        message = _("Stripe does not answer right now. This is written down, and we go on trying.")
         return responder.done(here, message, *EVENTS, level="warning")
     return responder.done(here, _("The cancellation is taken back."), *EVENTS)
 

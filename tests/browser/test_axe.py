@@ -22,9 +22,9 @@ SCHEMES: dict[int, Literal["light", "dark"]] = {DESK: "light", PHONE: "dark"}
 #: Widths at which nothing may have to be scrolled sideways; 320 is WCAG's reflow.
 WIDTHS = (DESK, PHONE, 320, 768)
 
-#: Colours are on their way for a frame after the scheme has changed; what spins for ever is not waited for.
-SETTLED = """() => Promise.allSettled(
-    document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished))"""
+#: Colours are on their way while something fades in or a scheme changes; what spins for ever is not waited for.
+SETTLED = """() => Promise.allSettled(document.getAnimations()
+    .filter((a) => a.effect.getComputedTiming().endTime !== Infinity).map((a) => a.finished))"""
 
 #: What is asked for with GET and is no page: for programs, style sheets, parts that pages fetch, ways that lead on.
 NOT_PAGES = {

@@ -354,3 +354,13 @@ def test_the_proforma_as_a_paper_says_where_to_pay(shop: Someone, client: FlaskC
     assert "PF-2027-00001" in words and "Kilim House Ltd" in words
     plain = re.sub(r"\s", "", words)
     assert "DE02120300000000202051" in plain and found(page).reference in plain
+
+
+def test_billing_promises_no_card_where_none_is_taken(client: FlaskClient, shop: Someone) -> None:
+    """The plan card alone says the same as on its page."""
+    where = f"/vendor/{shop.code}/billing"
+    page = text_of(client.get(where))
+    card = text_of(client.get(f"{where}/plan-card", headers={"HX-Request": "true", "HX-Request-Type": "partial"}))
+    assert "None yet. Invoices are paid by bank transfer." in page and "entered at Stripe" not in page
+    for shown in (page, card):
+        assert "closes unless a payment method was added or a bank transfer has arrived" in shown

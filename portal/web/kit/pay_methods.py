@@ -45,7 +45,11 @@ def _words(code: str) -> tuple[str, str]:
     }[code]
 
 
+def live() -> list[str]:
+    """Codes of the methods that take money here."""
+    return [method.code for method in shown() if method.is_live]
+
+
 def must_be_chosen() -> bool:
     """Is there a choice to make, or is the card not the way? Otherwise the card's page opens directly."""
-    live = [method.code for method in shown() if method.is_live]
-    return transfer_flows.is_offered() or (bool(live) and live != [STRIPE])
+    return transfer_flows.is_offered() or live() not in ([], [STRIPE])

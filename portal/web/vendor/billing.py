@@ -20,7 +20,7 @@ from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import is_open
 from portal.subscriptions.states import Event, allowed
-from portal.web.kit import audience, responder, signed_in
+from portal.web.kit import audience, pay_methods, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.vendor import usage_panel
 from portal.web.vendor.outlook import debt, outlook
@@ -119,6 +119,7 @@ def _plan(vendor: VendorAtDoor, held: Overview | None, now: datetime) -> dict[st
         "held": held,
         "next": outlook(held, now),
         "may_buy": may_buy(vendor),
+        "takes": pay_methods.live(),
         "open": _is_open(vendor),
         "debt": debt(held.status, held.past_due_since, now, settings.current().grace_days) if held else None,
         "may_cancel": held is not None and may_cancel(held),

@@ -24,6 +24,7 @@ ROOMS_WITH_JOBS = (
     "credits",
     "billing",
     "subscriptions",
+    "addons",
     "accounts",
     "checkout",
     "stripe_events",

@@ -129,6 +129,9 @@ def test_every_table_of_tenants_has_a_vendor(built_app: Flask) -> None:
         "support_tickets": "a visitor's question belongs to nobody",
         "ticket_messages": "a visitor's question belongs to nobody",
         "entitlement_versions": "its key is the vendor",
+        "api_keys": "the operator's platform has some too",
+        "webhook_endpoints": "the operator's platform has some too",
+        "webhook_deliveries": "the operator's platform has some too",
     }
     for mapper in Base.registry.mappers:
         table: Any = mapper.local_table

@@ -62,7 +62,10 @@ class Invoice(TenantMixin, Model):
 
 
 class InvoiceLine(TenantMixin, Model):
-    """A line; lines and taxes sum to the invoice's total. ``tax_position`` is that of the tax it falls under."""
+    """A line; lines and taxes sum to the invoice's total. ``tax_position`` is that of the tax it falls under.
+
+    One of ours names what it is for: a tier's price, or an add-on's with the vendor's add-on.
+    """
 
     __tablename__ = "invoice_lines"
     id: Mapped[Id]
@@ -74,6 +77,8 @@ class InvoiceLine(TenantMixin, Model):
     proration: Mapped[bool] = mapped_column(default=False)
     stripe_price_id: Mapped[StripeId | None]
     price_id: Mapped[int | None] = mapped_column(ForeignKey("tier_prices.id"))
+    addon_price_id: Mapped[int | None] = mapped_column(ForeignKey("addon_prices.id"))
+    vendor_addon_id: Mapped[int | None] = mapped_column(ForeignKey("vendor_addons.id"))
     tax_position: Mapped[int | None]
     period_start: Mapped[datetime | None]
     period_end: Mapped[datetime | None]

@@ -101,7 +101,10 @@ class TierPrice(Model):
 
 
 class AddonProduct(Model):
-    """Something that can be bought on top: what it grants and how it is set up."""
+    """Something that can be bought on top: what it grants and how it is set up.
+
+    ``max_quantity`` is the most that one vendor may have of it; it is to be ready within ``promised_hours``.
+    """
 
     __tablename__ = "addon_products"
     id: Mapped[Id]
@@ -111,10 +114,16 @@ class AddonProduct(Model):
     position: Mapped[int] = mapped_column(default=0)
     provisioning: Mapped[str] = mapped_column(String(20))
     grants: Mapped[dict[str, Any]]
+    max_quantity: Mapped[int] = mapped_column(default=1, server_default="1")
+    promised_hours: Mapped[int] = mapped_column(default=48, server_default="48")
     retired_at: Mapped[datetime | None]
     stripe_product_id: Mapped[StripeId | None] = mapped_column(unique=True)
     created_at: Mapped[datetime]
-    __table_args__ = (one_of("provisioning", ("domain", "mailboxes", "certificate", "storage", "manual")),)
+    __table_args__ = (
+        one_of("provisioning", ("domain", "mailboxes", "certificate", "storage", "manual")),
+        CheckConstraint("max_quantity >= 1", name="max_quantity"),
+        CheckConstraint("promised_hours >= 0", name="promised_hours"),
+    )
 
 
 class AddonPrice(Model):

@@ -14,7 +14,8 @@ class Order(TenantMixin, Model):
     """What somebody asked to buy, with the price as it was then. Fulfilled at most once.
 
     ``attempt`` counts the Checkout sessions opened for it and is part of their idempotency key; ``asked_minor`` is
-    what one cycle costs, and what is due today depends on ``free_until``.
+    what one cycle costs, and what is due today depends on ``free_until``. ``price_id`` is a tier's; an add-on has its
+    price on the item.
     """
 
     __tablename__ = "orders"
@@ -22,7 +23,7 @@ class Order(TenantMixin, Model):
     kind: Mapped[str] = mapped_column(String(20))
     provider: Mapped[str] = mapped_column(String(10))
     state: Mapped[str] = mapped_column(String(12), default=OrderState.OPEN)
-    price_id: Mapped[int] = mapped_column(ForeignKey("tier_prices.id"))
+    price_id: Mapped[int | None] = mapped_column(ForeignKey("tier_prices.id"))
     currency: Mapped[Currency]
     asked_minor: Mapped[int]
     free_until: Mapped[datetime | None]
@@ -39,14 +40,15 @@ class Order(TenantMixin, Model):
     fulfilled_at: Mapped[datetime | None]
     __table_args__ = (
         one_of("state", OrderState),
-        one_of("kind", ("subscription",)),
+        one_of("kind", ("subscription", "addon")),
+        CheckConstraint("(kind = 'subscription') = (price_id IS NOT NULL)", name="price"),
         one_of("provider", ("stripe", "transfer")),
         CheckConstraint("(state = 'fulfilled') = (fulfilled_at IS NOT NULL)", name="fulfilled"),
     )
 
 
 class OrderItem(TenantMixin, Model):
-    """A line of an order, as a snapshot."""
+    """A line of an order, as a snapshot. An add-on's has its price, and in ``config`` what it is to be set up with."""
 
     __tablename__ = "order_items"
     id: Mapped[Id]
@@ -55,6 +57,8 @@ class OrderItem(TenantMixin, Model):
     quantity: Mapped[int] = mapped_column(default=1)
     amount_minor: Mapped[int]
     stripe_price_id: Mapped[StripeId | None]
+    addon_price_id: Mapped[int | None] = mapped_column(ForeignKey("addon_prices.id"))
+    config: Mapped[dict[str, Any] | None] = mapped_column(JsonB)
     __table_args__ = (CheckConstraint("quantity > 0", name="quantity"),)
 
 
@@ -66,6 +70,7 @@ class Purchase(TenantMixin, Model):
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"), unique=True)
     kind: Mapped[str] = mapped_column(String(20))
     tier_id: Mapped[int | None] = mapped_column(ForeignKey("subscription_tiers.id"))
+    addon_id: Mapped[int | None] = mapped_column(ForeignKey("addon_products.id"))
     stripe_price_id: Mapped[StripeId | None]
     description: Mapped[str]
     currency: Mapped[Currency]

@@ -1,12 +1,12 @@
-"""Users, vendors, memberships, staff, sessions, sign-in attempts, second factors, refresh tokens."""
+"""Users, vendors, memberships, invitations, staff, sessions, sign-in attempts, second factors, tokens, keys."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from portal.identity.rules import Role, StaffKind, Stage
+from portal.identity.rules import KeyScope, Role, StaffKind, Stage
 from portal.kit.db import BigId, Code, Id, Model, StripeId, TenantMixin, one_of
 
 
@@ -143,3 +143,67 @@ class RefreshToken(Model):
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class Invitation(TenantMixin, Model):
+    """Somebody is asked to join a vendor's team (ACC-8). It holds a seat until it is accepted, withdrawn or runs out.
+
+    Only the token's hash is kept; the link is signed when the mail is rendered.
+    """
+
+    __tablename__ = "invitations"
+    id: Mapped[Id]
+    email: Mapped[str] = mapped_column(String(254))
+    email_key: Mapped[str] = mapped_column(String(254))
+    role: Mapped[str] = mapped_column(String(10))
+    locale: Mapped[str] = mapped_column(String(10), default="en")
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    invited_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    invited_by: Mapped[str] = mapped_column(String(120))
+    sent_count: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+    accepted_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    ended_at: Mapped[datetime | None]
+    __table_args__ = (
+        one_of("role", ("manager", "member")),
+        Index(
+            "uq_invitations_one_open",
+            "vendor_id",
+            "email_key",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        CheckConstraint("accepted_at IS NULL OR ended_at IS NOT NULL", name="accepted"),
+        Index(None, "ended_at", "expires_at"),
+    )
+
+
+class ApiKey(TenantMixin, Model):
+    """A key of the JSON interface (ACC-9). Of a vendor, or (scope platform) of the operator's own backend.
+
+    ``prefix`` is shown and looked up, the rest is kept as a hash; ``scopes`` says what the key reaches.
+    """
+
+    __tablename__ = "api_keys"
+    id: Mapped[Id]
+    vendor_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("vendors.id"), index=True)  # type: ignore[assignment]
+    scope: Mapped[str] = mapped_column(String(10))
+    name: Mapped[str] = mapped_column(String(80))
+    prefix: Mapped[str] = mapped_column(String(24), unique=True)
+    key_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[Any]]
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_by: Mapped[str] = mapped_column(String(120))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    __table_args__ = (
+        one_of("scope", KeyScope),
+        CheckConstraint(
+            "(scope = 'vendor' AND vendor_id IS NOT NULL) OR (scope = 'platform' AND vendor_id IS NULL)", name="owner"
+        ),
+    )

@@ -22,6 +22,13 @@ class StaffKind(StrEnum):
     FINANCE = "finance"
 
 
+class KeyScope(StrEnum):
+    """Whose API key it is: one vendor's, or that of the operator's own platform."""
+
+    VENDOR = "vendor"
+    PLATFORM = "platform"
+
+
 class Stage(StrEnum):
     """Where the operator's work for a vendor stands; not its standing."""
 

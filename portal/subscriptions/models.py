@@ -14,7 +14,8 @@ from portal.subscriptions.rules import ChangeState, Provider, Status, When
 class VendorSubscription(TenantMixin, Model):
     """The one live subscription of a vendor. ``tier_code`` is kept beside ``tier_id`` (SUB-13).
 
-    ``anchor_at`` is what periods paid by transfer are counted from: 31 January, 28 February, 31 March.
+    ``anchor_at`` is what periods paid by transfer are counted from: 31 January, 28 February, 31 March. ``cancel_at`` is
+    a day that Stripe ends it on where that is not the period's end (add-ons of another cycle, or set in Stripe itself).
     """
 
     __tablename__ = "vendor_subscriptions"
@@ -28,6 +29,7 @@ class VendorSubscription(TenantMixin, Model):
     period_start: Mapped[datetime]
     period_end: Mapped[datetime]
     cancel_at_period_end: Mapped[bool] = mapped_column(default=False)
+    cancel_at: Mapped[datetime | None]
     payment_method: Mapped[dict[str, Any] | None] = mapped_column(JsonB)
     stripe_subscription_id: Mapped[StripeId | None] = mapped_column(unique=True)
     stripe_item_id: Mapped[StripeId | None]

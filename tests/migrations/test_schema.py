@@ -139,6 +139,54 @@ def test_a_code_that_no_tier_has_stops_it_and_is_named(empty: Engine, caplog: py
     assert rows(empty, TIERS) == [(1, "professional", 2), (2, "essential", 1)]
 
 
+def test_the_gate_finds_the_frame_of_each_subscription(empty: Engine) -> None:
+    """Open ones keep open, closed ones are closed, and a debt of the 10th lets nothing be created from the 13th on."""
+    upgrade(revision="0005")
+    two_vendors(empty, "professional", "essential", "essential")
+    with empty.begin() as connection:
+        behind = "UPDATE vendor_subscriptions SET status = 'past_due', past_due_since = '2027-01-10 12:00:00+00:00'"
+        connection.execute(text(f"{behind} WHERE id = 2"))
+        connection.execute(text("UPDATE vendor_subscriptions SET status = 'suspended' WHERE id = 3"))
+    add(empty, "entitlement_versions", vendor_id=1, version=7)
+    upgrade(revision="0006")
+    frames = (
+        "SELECT vendor_id, version, standing, substr(CAST(create_until AS text), 1, 10), open_until IS NULL, "
+        "period_start IS NULL FROM entitlement_versions ORDER BY vendor_id"
+    )
+    assert [(*row[:4], bool(row[4]), bool(row[5])) for row in rows(empty, frames)] == [
+        (1, 7, "trial", None, True, False),
+        (2, 0, "past_due", "2027-01-13", True, False),
+        (3, 0, "suspended", None, False, False),
+    ]
+
+
+def test_who_is_in_a_team_already_takes_a_seat_once(empty: Engine) -> None:
+    upgrade(revision="0005")
+    two_vendors(empty, "professional", "essential")
+    for number in (1, 2, 3):
+        add(empty, "users", id=number, email=f"u{number}@x.example", email_key=f"u{number}@x.example")
+    for user, vendor, role in ((1, 1, "owner"), (2, 1, "member"), (3, 2, "owner")):
+        add(empty, "memberships", user_id=user, vendor_id=vendor, role=role)
+    # The second vendor's team was counted before; what was counted stays.
+    add(empty, "usage_counters", vendor_id=2, metric="team_members", period_start="1970-01-01 00:00:00", used=4)
+    upgrade(revision="0006")
+    seats = "SELECT vendor_id, used FROM usage_counters WHERE metric = 'team_members' ORDER BY vendor_id"
+    assert rows(empty, seats) == [(1, 2), (2, 4)]
+    assert rows(empty, "SELECT vendor_id, quantity FROM usage_events") == [(1, 2)]
+
+
+def test_orders_of_addons_go_with_them_and_the_purchase_stays(empty: Engine) -> None:
+    upgrade()
+    two_vendors(empty, "professional")
+    add(empty, "orders", id=1, vendor_id=1, kind="addon", provider="stripe", state="open", actor_kind="user")
+    add(empty, "order_items", id=1, vendor_id=1, order_id=1, quantity=1)
+    add(empty, "purchases", id=1, vendor_id=1, order_id=1, kind="addon", description="Custom domain")
+    downgrade(revision="0005")
+    assert rows(empty, "SELECT count(*) FROM orders") == [(0,)]
+    assert rows(empty, "SELECT description, order_id FROM purchases") == [("Custom domain", None)]
+    upgrade()
+
+
 def test_from_empty_to_the_newest_down_to_nothing_and_up(empty: Engine) -> None:
     upgrade()
     before = sorted(inspect(empty).get_table_names())

@@ -24,7 +24,7 @@ from portal.kit.text import N_
 @dataclass(frozen=True, slots=True)
 class NewLine:
     """A line to write: ``amount_minor`` is the line's whole net amount, whatever the quantity; less than zero gives
-    something back. The period is half-open.
+    something back. The period is half-open. It names the tier's price that it is for, or the add-on's.
     """
 
     description: str
@@ -32,6 +32,8 @@ class NewLine:
     quantity: int = 1
     proration: bool = False
     price_id: int | None = None
+    addon_price_id: int | None = None
+    vendor_addon_id: int | None = None
     period_start: datetime | None = None
     period_end: datetime | None = None
 

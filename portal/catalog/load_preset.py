@@ -80,6 +80,8 @@ def _addon(spec: AddonSpec, preset: Preset, changes: list[str], now: datetime) -
         "position": spec.position,
         "provisioning": spec.provisioning,
         "grants": spec.grants_json(),
+        "max_quantity": spec.max_quantity,
+        "promised_hours": spec.promised_hours,
     }
     addon_id = _ensure(AddonProduct, {"code": spec.code}, values, {"created_at": now}, f"add-on {spec.code}", changes)
     for price in spec.prices:

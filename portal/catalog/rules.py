@@ -41,6 +41,9 @@ class Metric(StrEnum):
 #: Counted anew each period; all others are levels that stay.
 PER_PERIOD = frozenset({Metric.ORDERS, Metric.CONVERSATIONS})
 
+#: What a limit is named in and what is counted differ: so many bytes are one gigabyte of the limit.
+UNITS = {Metric.STORAGE_GB: 10**9}
+
 METRIC_NAMES = {
     Metric.ORDERS: N_("Orders"),
     Metric.PRODUCTS: N_("Products"),
@@ -65,6 +68,11 @@ FEATURE_NAMES = {
     "custom_branding": N_("Your own branding"),
     "white_label": N_("White label"),
     "api_access": N_("API access"),
+    "module_sites": N_("Sites"),
+    "module_planner": N_("Planner"),
+    "module_writer": N_("Writer"),
+    "module_chatbots": N_("Chatbots"),
+    "module_automation": N_("Automation"),
 }
 
 #: Levels of a feature from the least to the most; a feature not named here is on or off.
@@ -81,6 +89,16 @@ LEVEL_NAMES = {
     "priority": N_("Priority"),
     "dedicated": N_("Dedicated contact"),
 }
+
+
+def counted(metric: Metric | str, amount: int | None) -> int | None:
+    """A limit in the unit that the metric is counted in: bytes for gigabytes, else the number itself."""
+    return None if amount is None else amount * UNITS.get(Metric(metric), 1)
+
+
+def reaches(feature: str, held: str | None, wanted: str | None = None) -> bool:
+    """Is a level as good as the one that is asked for? None asks for any level, None held is none."""
+    return held is not None and (wanted is None or higher_level(feature, held, wanted) == held)
 
 
 def higher_level(feature: str, one: str, other: str) -> str:

@@ -13,12 +13,12 @@ from portal.kit.money import Money
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """An order as flows and pages read it."""
+    """An order as flows and pages read it; ``price_id`` is a tier's, an add-on's stands on its item."""
 
     id: int
     vendor_id: int
     state: OrderState
-    price_id: int
+    price_id: int | None
     asked: Money
     free_until: datetime | None
     attempt: int
@@ -26,6 +26,9 @@ class OrderView:
     checkout_url: str | None
     expires_at: datetime
     note: str | None
+    kind: str = "subscription"
+    provider: str = "stripe"
+    invoice_id: int | None = None
 
 
 def _view(order: Order | None) -> OrderView | None:
@@ -33,7 +36,7 @@ def _view(order: Order | None) -> OrderView | None:
         return None
     return OrderView(
         order.id, order.vendor_id, OrderState(order.state), order.price_id, Money(order.asked_minor, order.currency),
-        order.free_until, order.attempt, order.stripe_session_id, order.checkout_url, order.expires_at, order.note,
+        order.free_until, order.attempt, order.stripe_session_id, order.checkout_url, order.expires_at, order.note, order.kind, order.provider, order.invoice_id,
     )  # fmt: skip
 
 
@@ -55,7 +58,8 @@ def of_vendor(vendor_id: int, session_id: str) -> OrderView | None:
     )
 
 
-def open_of(vendor_id: int) -> list[OrderView]:
-    """The vendor's orders that wait for payment."""
-    found = db.session.scalars(select(Order).where(Order.vendor_id == vendor_id, Order.state == OrderState.OPEN))
+def open_of(vendor_id: int, kind: str = "subscription") -> list[OrderView]:
+    """The vendor's orders of a tier (or of add-ons) that wait for payment."""
+    wanted = (Order.vendor_id == vendor_id, Order.kind == kind, Order.state == OrderState.OPEN)
+    found = db.session.scalars(select(Order).where(*wanted).order_by(Order.id))
     return [view for order in found if (view := _view(order))]

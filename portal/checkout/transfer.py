@@ -59,9 +59,11 @@ def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: d
     return order
 
 
-def open_orders(vendor_id: int) -> list[Order]:
-    """What the vendor asked to buy and nobody paid yet, under a lock."""
+def open_orders(vendor_id: int, kind: str | None = "subscription") -> list[Order]:
+    """What the vendor asked to buy and nobody paid yet, under a lock: a tier, an add-on, or (None) anything."""
     wanted = select(Order).where(Order.vendor_id == vendor_id, Order.state == OrderState.OPEN)
+    if kind is not None:
+        wanted = wanted.where(Order.kind == kind)
     return list(db.session.scalars(wanted.order_by(Order.id).with_for_update()))
 
 
@@ -360,7 +362,7 @@ def after_end(vendor_id: int, *, now: datetime) -> None:
     if subscription.status != Status.CANCELLED:
         return
     ended_at = subscription.cancelled_at or now
-    for order in open_orders(vendor_id):
+    for order in open_orders(vendor_id, None):
         if order.provider == Provider.TRANSFER and order.created_at <= ended_at:
             order.state = OrderState.CANCELLED
     waiting = select(BankTransfer).where(BankTransfer.vendor_id == vendor_id, BankTransfer.state.in_(WAITING))

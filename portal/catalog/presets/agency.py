@@ -11,7 +11,7 @@ TIERS = (
         pitch=N_("One project, planned, built and looked after."),
         position=210,
         monthly_minor=9900,
-        limits={Metric.PROJECTS: 1},
+        limits={Metric.PROJECTS: 1, Metric.STORAGE_GB: 5},
         features={"analytics": "basic", "support": "email"},
     ),
     TierSpec(
@@ -20,7 +20,7 @@ TIERS = (
         pitch=N_("Three projects side by side, and answers the same day."),
         position=220,
         monthly_minor=24900,
-        limits={Metric.PROJECTS: 3},
+        limits={Metric.PROJECTS: 3, Metric.STORAGE_GB: 20},
         features={"analytics": "advanced", "support": "priority", "custom_branding": ON},
         highlighted=True,
     ),
@@ -30,7 +30,7 @@ TIERS = (
         pitch=N_("Ten projects with a team that knows them all."),
         position=230,
         monthly_minor=59900,
-        limits={Metric.PROJECTS: 10},
+        limits={Metric.PROJECTS: 10, Metric.STORAGE_GB: 100},
         features={"analytics": "advanced", "support": "dedicated", "custom_branding": ON, "api_access": ON},
     ),
 )

@@ -12,8 +12,8 @@ TIERS = (
         position=110,
         monthly_minor=1900,
         included_credits=1000,
-        limits={Metric.CHATBOTS: 1},
-        features={"analytics": "basic", "support": "email"},
+        limits={Metric.CHATBOTS: 1, Metric.STORAGE_GB: 1},
+        features={"analytics": "basic", "support": "email", "module_chatbots": ON},
     ),
     TierSpec(
         code="chatbots-pro",
@@ -22,8 +22,8 @@ TIERS = (
         position=120,
         monthly_minor=4900,
         included_credits=5000,
-        limits={Metric.CHATBOTS: 5},
-        features={"analytics": "advanced", "support": "priority", "custom_branding": ON},
+        limits={Metric.CHATBOTS: 5, Metric.STORAGE_GB: 5},
+        features={"analytics": "advanced", "support": "priority", "custom_branding": ON, "module_chatbots": ON},
         highlighted=True,
     ),
     TierSpec(
@@ -33,13 +33,14 @@ TIERS = (
         position=130,
         monthly_minor=19900,
         included_credits=25000,
-        limits={Metric.CHATBOTS: None},
+        limits={Metric.CHATBOTS: None, Metric.STORAGE_GB: 50},
         features={
             "analytics": "advanced",
             "support": "dedicated",
             "custom_branding": ON,
             "white_label": ON,
             "api_access": ON,
+            "module_chatbots": ON,
         },
     ),
 )

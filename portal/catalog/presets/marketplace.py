@@ -4,6 +4,10 @@ from portal.catalog.presets.shape import AddonPriceSpec, AddonSpec, Preset, Tier
 from portal.catalog.rules import ON, Cycle, Metric
 from portal.kit.text import N_
 
+#: The modules that spend the included credits come with every tier; those that work by themselves with a larger one.
+MODULES = {"module_sites": ON, "module_planner": ON, "module_writer": ON}
+ALL_MODULES = {**MODULES, "module_automation": ON}
+
 ADDONS = (
     AddonSpec(
         code="custom-domain",
@@ -35,6 +39,7 @@ ADDONS = (
         provisioning="certificate",
         grants={"": {Metric.CERTIFICATES: 1}},
         prices=(AddonPriceSpec(Cycle.YEARLY, 4900),),
+        promised_hours=120,
     ),
     AddonSpec(
         code="extra-storage",
@@ -44,6 +49,8 @@ ADDONS = (
         provisioning="storage",
         grants={"": {Metric.STORAGE_GB: 10}},
         prices=(AddonPriceSpec(Cycle.MONTHLY, 500),),
+        max_quantity=100,
+        promised_hours=1,
     ),
 )
 
@@ -55,8 +62,14 @@ TIERS = (
         position=10,
         monthly_minor=4900,
         included_credits=500,
-        limits={Metric.ORDERS: 100, Metric.PRODUCTS: 200, Metric.TEAM_MEMBERS: 1, Metric.SITES: 1},
-        features={"analytics": "basic", "support": "email"},
+        limits={
+            Metric.ORDERS: 100,
+            Metric.PRODUCTS: 200,
+            Metric.TEAM_MEMBERS: 1,
+            Metric.SITES: 1,
+            Metric.STORAGE_GB: 1,
+        },
+        features={"analytics": "basic", "support": "email", **MODULES},
     ),
     TierSpec(
         code="professional",
@@ -65,8 +78,14 @@ TIERS = (
         position=20,
         monthly_minor=9900,
         included_credits=2000,
-        limits={Metric.ORDERS: 500, Metric.PRODUCTS: None, Metric.TEAM_MEMBERS: 3, Metric.SITES: 3},
-        features={"analytics": "advanced", "support": "priority", "custom_branding": ON},
+        limits={
+            Metric.ORDERS: 500,
+            Metric.PRODUCTS: None,
+            Metric.TEAM_MEMBERS: 3,
+            Metric.SITES: 3,
+            Metric.STORAGE_GB: 5,
+        },
+        features={"analytics": "advanced", "support": "priority", "custom_branding": ON, **ALL_MODULES},
         included={("custom-domain", ""): 1},
         highlighted=True,
     ),
@@ -77,8 +96,20 @@ TIERS = (
         position=30,
         monthly_minor=19900,
         included_credits=10000,
-        limits={Metric.ORDERS: 2000, Metric.PRODUCTS: None, Metric.TEAM_MEMBERS: 10, Metric.SITES: 10},
-        features={"analytics": "advanced", "support": "priority", "custom_branding": ON, "api_access": ON},
+        limits={
+            Metric.ORDERS: 2000,
+            Metric.PRODUCTS: None,
+            Metric.TEAM_MEMBERS: 10,
+            Metric.SITES: 10,
+            Metric.STORAGE_GB: 20,
+        },
+        features={
+            "analytics": "advanced",
+            "support": "priority",
+            "custom_branding": ON,
+            "api_access": ON,
+            **ALL_MODULES,
+        },
         included={("custom-domain", ""): 1, ("email-package", "5"): 1},
     ),
     TierSpec(
@@ -88,13 +119,20 @@ TIERS = (
         position=40,
         monthly_minor=None,
         included_credits=25000,
-        limits={Metric.ORDERS: None, Metric.PRODUCTS: None, Metric.TEAM_MEMBERS: None, Metric.SITES: None},
+        limits={
+            Metric.ORDERS: None,
+            Metric.PRODUCTS: None,
+            Metric.TEAM_MEMBERS: None,
+            Metric.SITES: None,
+            Metric.STORAGE_GB: None,
+        },
         features={
             "analytics": "advanced",
             "support": "dedicated",
             "custom_branding": ON,
             "white_label": ON,
             "api_access": ON,
+            **ALL_MODULES,
         },
         included={
             ("custom-domain", ""): 1,

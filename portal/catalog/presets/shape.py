@@ -23,7 +23,9 @@ class AddonPriceSpec:
 
 @dataclass(frozen=True, slots=True)
 class AddonSpec:
-    """An add-on product. ``grants`` maps each variant to what one of it adds to the limits."""
+    """An add-on product. ``grants`` maps each variant to what one of it adds to the limits; ``max_quantity`` is the most
+    that one vendor may have, and within ``promised_hours`` it is to be ready.
+    """
 
     code: str
     name: str
@@ -32,6 +34,8 @@ class AddonSpec:
     provisioning: Provisioning
     grants: Mapping[str, Mapping[Metric, int]]
     prices: tuple[AddonPriceSpec, ...]
+    max_quantity: int = 10
+    promised_hours: int = 48
 
     def grants_json(self) -> dict[str, Any]:
         """The shape stored in ``addon_products.grants``: {"limits": {variant: {metric: amount}}}."""

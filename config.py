@@ -1,6 +1,8 @@
 """Settings, from the environment alone. What an operator may change at run time lives in portal.settings instead."""
 
 import hmac
+import json
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -53,12 +55,31 @@ class Config(BaseSettings):
     s3_access_key_id: str = ""
     s3_secret_access_key: SecretStr = SecretStr("")
 
+    platform_domain: str = ""
+    platform_addresses: str = ""
+    dns_resolvers: str = ""
+
+    namecheap_api_user: str = ""
+    namecheap_api_key: SecretStr = SecretStr("")
+    namecheap_user: str = ""
+    namecheap_client_ip: str = ""
+    namecheap_api_url: str = "https://api.namecheap.com/xml.response"
+    namecheap_max_price: Decimal = Field(default=Decimal(20), gt=0)
+    namecheap_contact: str = ""
+
+    mailcow_url: str = ""
+    mailcow_api_key: SecretStr = SecretStr("")
+    mailcow_host: str = ""
+    mailcow_quota_mb: int = Field(default=3072, ge=1)
+
     clock_offset_file: str = ""
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"
     prometheus_multiproc_dir: str = ""
     metrics_token: SecretStr = SecretStr("")
     ratelimit_enabled: bool = True
+    api_requests_per_minute: int = Field(default=600, ge=10)
+    outgoing_private_networks: str = ""
     argon2_memory_kib: int = Field(default=19456, ge=8)
     sandbox_url: str = ""
     demo: bool = False
@@ -112,6 +133,40 @@ class Config(BaseSettings):
         """Is there a mail server? Without one, mails are kept and can be read on a local page."""
         return bool(self.smtp_host)
 
+    @property
+    def platform_base(self) -> str:
+        """Under what vendors' shops are found (myshop.<this>); outside production a name that leads to this machine."""
+        named = self.platform_domain.strip().strip(".").lower()
+        return named or ("" if self.app_env == "production" else "shops.localhost")
+
+    @cached_property
+    def resolvers(self) -> tuple[str, ...]:
+        """The resolvers to ask, each ``address`` or ``address:port``; none: those of the machine."""
+        return tuple(_listed(self.dns_resolvers))
+
+    @cached_property
+    def shop_addresses(self) -> tuple[str, ...]:
+        """The IP addresses that a vendor's registered name points to."""
+        return tuple(_listed(self.platform_addresses))
+
+    @property
+    def registrar_configured(self) -> bool:
+        """Can domains be registered here?"""
+        return bool(self.namecheap_api_user and self.namecheap_api_key.get_secret_value() and self.namecheap_client_ip)
+
+    @property
+    def mailboxes_configured(self) -> bool:
+        """Can mailboxes be made here?"""
+        return bool(self.mailcow_url and self.mailcow_api_key.get_secret_value())
+
+    @cached_property
+    def registrar_contact(self) -> dict[str, str]:
+        """Who stands in the registry for every domain, by Namecheap's names; ValueError when it is no JSON object."""
+        given = json.loads(self.namecheap_contact) if self.namecheap_contact else {}
+        if not isinstance(given, dict):
+            raise ValueError("NAMECHEAP_CONTACT is no JSON object")
+        return {str(name): str(value) for name, value in given.items()}
+
     def problems(self) -> list[str]:
         """What production refuses, one sentence per variable."""
         secret = self.secret_key.get_secret_value()
@@ -131,6 +186,9 @@ class Config(BaseSettings):
             and not self.webhook_secrets,
             "SMTP_HOST must be set": not self.smtp_host,
             "MAIL_FROM must be set": not self.mail_from,
+            "NAMECHEAP_API_URL must be an https address": not self.namecheap_api_url.startswith("https://"),
+            "MAILCOW_URL must be an https address": bool(self.mailcow_url)
+            and not self.mailcow_url.startswith("https://"),
             "DEMO must be off": self.demo,
             "RATELIMIT_ENABLED must be on": not self.ratelimit_enabled,
         }
@@ -173,6 +231,10 @@ class Config(BaseSettings):
             "BABEL_DEFAULT_LOCALE": "en",
             "LANGUAGES": ("en", "de"),
         }
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def redis_for_limits(url: str) -> str:

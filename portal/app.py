@@ -100,7 +100,18 @@ def _redis(app: Flask, config: Config) -> None:
 
 
 def _pages(app: Flask, config: Config) -> None:
-    from portal.web.kit import errors, filters, forms_globals, frame, headers, limits, signed_in, static_files, uploads
+    from portal.web.kit import (
+        callers,
+        errors,
+        filters,
+        forms_globals,
+        frame,
+        headers,
+        limits,
+        signed_in,
+        static_files,
+        uploads,
+    )
 
     if config.trusted_proxies:
         n = config.trusted_proxies
@@ -117,6 +128,7 @@ def _pages(app: Flask, config: Config) -> None:
     static_files.init_app(app)
     forms_globals.init_app(app)
     signed_in.init_app(app)
+    callers.init_app(app)
     frame.init_app(app)
     errors.init_app(app)
 

@@ -32,3 +32,8 @@ def user(user_id: int, name: str) -> Actor:
 def staff(user_id: int, name: str) -> Actor:
     """One of the operator's people."""
     return Actor("staff", name, user_id)
+
+
+def api_key(key_id: int, name: str) -> Actor:
+    """A program, by the name of its key."""
+    return Actor("api_key", name, key_id)

@@ -11,7 +11,7 @@ class PortalError(Exception):
 
     ``message`` is a gettext message id with named placeholders, filled from ``params`` after translation.
     ``fields`` maps a form field's name to its own message id. ``action`` is (label, endpoint-independent URL)
-    for what to do now.
+    for what to do now. ``facts`` are JSON values that programs are told beside the words (metric, limit, usage).
     """
 
     status = 500
@@ -25,12 +25,14 @@ class PortalError(Exception):
         code: str | None = None,
         fields: Mapping[str, str] | None = None,
         action: tuple[str, str] | None = None,
+        facts: Mapping[str, Any] | None = None,
         **params: Any,
     ) -> None:
         self.message = message or type(self).message
         self.code = code or type(self).code
         self.fields = dict(fields or {})
         self.action = action
+        self.facts = dict(facts or {})
         self.params = params
         super().__init__(self.code)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from portal.identity.api_key_rules import Reach
 from portal.identity.rules import Role, StaffKind
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -18,6 +19,7 @@ class Side(StrEnum):
     SIGNED_IN = "signed_in"
     VENDOR = "vendor"
     STAFF = "staff"
+    API = "api"
 
 
 class Needs(StrEnum):
@@ -39,6 +41,9 @@ class Audience:
     role: Role = Role.MEMBER
     needs: Needs = Needs.PRODUCT
     staff: frozenset[StaffKind] = frozenset()
+    reach: frozenset[Reach] = frozenset()
+    billing: bool = False
+    counts: Callable[[], str | None] | None = None
 
 
 def _declare(audience: Audience) -> Callable[[View], View]:
@@ -67,6 +72,21 @@ def vendor(role: Role = Role.MEMBER, needs: Needs = Needs.PRODUCT) -> Callable[[
 def staff(*kinds: StaffKind) -> Callable[[View], View]:
     """The operator's people; no kind named means all of them. Admins may do everything."""
     return _declare(Audience(Side.STAFF, staff=frozenset(kinds or StaffKind) | {StaffKind.ADMIN}))
+
+
+def api(
+    *reach: Reach,
+    role: Role = Role.MEMBER,
+    needs: Needs = Needs.PRODUCT,
+    billing: bool = False,
+    counts: Callable[[], str | None] | None = None,
+) -> Callable[[View], View]:
+    """Programs: an API key that reaches one of these, or a person's access token with at least this role.
+
+    ``billing``: tokens of scope billing reach it too (ACC-2). ``counts`` says, before anybody is known, which metric's
+    counter the view will want, so that one statement brings both.
+    """
+    return _declare(Audience(Side.API, role, needs, reach=frozenset(reach), billing=billing, counts=counts))
 
 
 def of(view: Callable[..., Any] | None) -> Audience | None:

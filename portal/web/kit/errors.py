@@ -1,6 +1,7 @@
 """One handler turns every error into a page, a fragment or problem JSON."""
 
 from http import HTTPStatus
+from typing import Any
 
 from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
 from flask_babel import gettext as _
@@ -30,7 +31,7 @@ CODES = {
 
 def problem(error: PortalError) -> Response:
     """RFC 9457 problem details with a stable code; field errors under ``errors``."""
-    body = {
+    body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
@@ -41,6 +42,7 @@ def problem(error: PortalError) -> Response:
         body["errors"] = {name: _(text) for name, text in error.fields.items()}
     if error.action:
         body["next_url"] = error.action[1]
+    body.update({name: value for name, value in error.facts.items() if name not in body})
     response = jsonify(body)
     response.status_code, response.mimetype = error.status, "application/problem+json"
     return response
@@ -61,6 +63,8 @@ def render(error: PortalError) -> Response:
         response = responder.vary(make_response(render_template(template, error=error), error.status))
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthenticated) and wants_json():
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 

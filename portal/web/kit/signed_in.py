@@ -16,7 +16,7 @@ from portal.kit.actor import Actor
 from portal.kit.errors import Forbidden, NotFound, Unauthenticated
 from portal.settings import queries as settings
 from portal.subscriptions.rules import is_open
-from portal.web.kit import audience
+from portal.web.kit import audience, callers
 from portal.web.kit.audience import Audience, Needs, Side
 
 login_manager = LoginManager()
@@ -114,6 +114,9 @@ def guard() -> None:
         raise Forbidden
     g.audience = declared
     if declared.side == Side.PUBLIC:
+        return
+    if declared.side == Side.API:
+        _enter(tenancy.scoped(callers.admit(declared).id))
         return
     who = person()
     if declared.side == Side.STAFF:

@@ -1,0 +1,203 @@
+"""The guard of the JSON interface: who calls, for which vendor, and whether this route is open to them.
+
+Everything is looked up anew for each request (ACC-6). A platform's key names its vendor in the header ``X-Vendor``, so
+that reads and writes are alike and nobody has to look into a body to know whose it is.
+"""
+
+from flask import Flask, Response, current_app, g, request
+from sqlalchemy.exc import OperationalError
+
+from portal.accounts import callers
+from portal.accounts.callers import Caller, CallingVendor
+from portal.identity import api_key_rules, api_keys, tokens
+from portal.identity.api_key_rules import NOTED_EVERY
+from portal.identity.rules import at_least
+from portal.identity.tokens import Scope
+from portal.kit import clock, log
+from portal.kit.actor import Actor
+from portal.kit.errors import Forbidden, Invalid, NotFound, PaymentRequired, PortalError, TooMany, Unauthenticated
+from portal.kit.text import N_
+from portal.kit.unit_of_work import unit_of_work
+from portal.subscriptions.rules import Status, is_open
+from portal.web.kit.audience import Audience, Needs
+from portal.web.kit.mails import full_address
+from portal.web.kit.rates import Rates, Standing
+
+logger = log.get(__name__)
+VENDOR_HEADER = "X-Vendor"
+FEATURE = "api_access"
+#: A platform speaks for all its vendors, so it may send ten times what one vendor's program may.
+PLATFORM_TIMES = 10
+#: Wrong keys and tokens from one address in a minute.
+WRONG_PROOFS = 60
+
+
+def caller() -> Caller:
+    """Who calls; Unauthenticated outside the JSON interface."""
+    found: Caller | None = g.get("caller")
+    if found is None:
+        raise Unauthenticated
+    return found
+
+
+def vendor() -> CallingVendor:
+    """The vendor that this request speaks for."""
+    found = caller().vendor
+    if found is None:
+        raise NotFound
+    return found
+
+
+def actor() -> Actor:
+    """The key or the person as the actor of what is done."""
+    return caller().actor
+
+
+def admit(declared: Audience) -> CallingVendor:
+    """Let the caller in and say for which vendor, or raise why not; counts the request."""
+    found = _prove(declared)
+    g.caller = found
+    _count(found)
+    _check_reach(found, declared)
+    held = _vendor(found)
+    _check_vendor(found, held, declared)
+    _note_use(found)
+    return held
+
+
+def _prove(declared: Audience) -> Caller:
+    try:
+        return _known(declared)
+    except Unauthenticated:
+        _rates().hit(f"wrong:{request.remote_addr}", WRONG_PROOFS)
+        raise
+
+
+def _known(declared: Audience) -> Caller:
+    kind, _, proof = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not proof:
+        raise Unauthenticated(N_("Send an API key or an access token: Authorization: Bearer …"))
+    now, code = clock.business(), request.headers.get(VENDOR_HEADER)
+    metric = declared.counts() if declared.counts else None
+    if not proof.startswith("vp_"):
+        found = callers.by_token(tokens.verify_access(proof), metric=metric, now=now)
+        return _of_that_vendor(found, code)
+    key = api_key_rules.read_key(proof)
+    if key is None:
+        raise Unauthenticated(callers.INVALID, code="key_invalid")
+    if code is not None and not 0 < len(code) <= 64:
+        raise NotFound
+    return callers.by_key(key, code=code, metric=metric, now=now)
+
+
+def _of_that_vendor(found: Caller, code: str | None) -> Caller:
+    if code is not None and (found.vendor is None or found.vendor.code != code):
+        raise NotFound
+    return found
+
+
+def _count(found: Caller) -> None:
+    config = current_app.extensions["portal_config"]
+    if not config.ratelimit_enabled:
+        return
+    limit = config.api_requests_per_minute * (PLATFORM_TIMES if found.platform else 1)
+    try:
+        g.rate = _rates().hit(found.rate_key, limit)
+    except TooMany as error:
+        g.rate = Standing(limit, 0, error.retry_after)
+        raise
+
+
+def _rates() -> Rates:
+    rates: Rates = current_app.extensions["portal_rates"]
+    return rates
+
+
+def _check_reach(found: Caller, declared: Audience) -> None:
+    if found.scopes is not None:
+        if not found.scopes & declared.reach:
+            needed = ", ".join(sorted(declared.reach))
+            raise Forbidden(N_("This key does not reach that: it needs %(scope)s."), code="scope_missing", scope=needed)
+    elif found.token_scope != Scope.FULL and not declared.billing:
+        raise Forbidden(N_("This token reaches plans, subscriptions and billing only."), code="scope_missing")
+
+
+def _vendor(found: Caller) -> CallingVendor:
+    if found.vendor is not None:
+        return found.vendor
+    if found.platform:
+        wrong = {VENDOR_HEADER: N_("Name the vendor by its code.")}
+        raise Invalid(
+            N_("A platform key names the vendor in the header X-Vendor."), code="vendor_required", fields=wrong
+        )
+    raise Forbidden(N_("Account not configured"), code="ACCOUNT_REQUIRED", action=_lead("vendor_dashboard.index"))
+
+
+def _check_vendor(found: Caller, held: CallingVendor, declared: Audience) -> None:
+    if held.blocked:
+        raise Forbidden(N_("This account is blocked."), code="BLOCKED", action=_lead("public_contact.form"))
+    if not at_least(found.role, declared.role):
+        raise Forbidden(N_("Your role does not allow this."))
+    if declared.needs == Needs.PRODUCT and (refused := closed(held)):
+        raise refused
+    if found.scopes is not None and not found.platform:
+        _check_feature(found, held)
+
+
+def _check_feature(found: Caller, held: CallingVendor) -> None:
+    """A vendor's own keys belong to its tier; the platform's do not (LIM-8)."""
+    if FEATURE not in found.rights.features:
+        raise Forbidden(
+            N_("Your plan does not include access by API keys."),
+            code="feature_missing",
+            action=_lead("vendor_plans.index", code=held.code),
+            facts={"feature": FEATURE},
+        )
+
+
+def closed(held: CallingVendor) -> PortalError | None:
+    """Why the product is closed for this vendor (ACC-5), as what programs are told; None when it is open."""
+    if held.standing is not None and is_open(held.standing):
+        return None
+    if held.standing in (None, Status.TRIAL_ENDED):
+        text, code = N_("Active subscription required"), "PLAN_REQUIRED"
+        return PaymentRequired(text, code=code, action=_lead("vendor_plans.index", code=held.code))
+    pay = held.standing in (Status.SUSPENDED, Status.PENDING_PAYMENT)
+    leads = _lead("vendor_billing.index" if pay else "vendor_plans.index", code=held.code)
+    texts = {
+        Status.PENDING_PAYMENT: N_("The first payment has not arrived yet."),
+        Status.SUSPENDED: N_("An invoice is unpaid, so the product is closed until it is paid."),
+        Status.CANCELLED: N_("The subscription has ended."),
+    }
+    return PaymentRequired(texts[held.standing], code=held.standing.name, action=leads)
+
+
+def _lead(endpoint: str, **values: str) -> tuple[str, str]:
+    return "", full_address(current_app, endpoint, **values)
+
+
+def _note_use(found: Caller) -> None:
+    """Keep that the key was used, at most once a minute. Should the database be busy, the request matters more."""
+    at = clock.wall()
+    if found.key_id is None or (found.last_used_at is not None and at - found.last_used_at < NOTED_EVERY):
+        return
+    try:
+        with unit_of_work():
+            api_keys.note_use(found.key_id, at)
+    except OperationalError:
+        logger.warning("api_key.use_not_noted", key_id=found.key_id)
+
+
+def _say_rate(response: Response) -> Response:
+    rate = g.get("rate")
+    if rate is not None:
+        response.headers["RateLimit-Limit"] = str(rate.limit)
+        response.headers["RateLimit-Remaining"] = str(rate.remaining)
+        response.headers["RateLimit-Reset"] = str(rate.reset)
+    return response
+
+
+def init_app(app: Flask) -> None:
+    """Give the app its counts and their headers."""
+    app.extensions["portal_rates"] = Rates(app.extensions["portal_redis"])
+    app.after_request(_say_rate)

@@ -124,6 +124,11 @@ class Config(BaseSettings):
         return self.base_url.startswith("https://")
 
     @property
+    def in_production(self) -> bool:
+        """Is this the real thing?"""
+        return self.app_env == "production"
+
+    @property
     def stripe_configured(self) -> bool:
         """Is there a key to speak to Stripe (or its sandbox) with?"""
         return bool(self.stripe_secret_key.get_secret_value())

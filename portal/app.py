@@ -190,6 +190,7 @@ def _commands(app: Flask) -> None:
 
 def _wire(app: Flask, config: Config) -> None:
     from portal import gateways
+    from portal.addons import domain_names
     from portal.identity import links, passwords, tokens
     from portal.web.kit import mails
 
@@ -204,3 +205,6 @@ def _wire(app: Flask, config: Config) -> None:
     for event, listeners in EVENTS.items():
         tasks.listen(event, *listeners)
     gateways.configure(config)
+    domain_names.configure(
+        domain_names.rules_for(config.platform_base, config.base_url, trying=not config.in_production)
+    )

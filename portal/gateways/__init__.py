@@ -1,7 +1,7 @@
-"""The only code that speaks to the network: Stripe, mail, and the store of private files."""
+"""The only code that speaks to the network: Stripe, mail, private files, DNS, registrar, mailboxes."""
 
 from config import Config
-from portal.gateways import mail, storage, stripe
+from portal.gateways import dns, mail, mailboxes, registrar, storage, stripe
 
 
 def configure(config: Config) -> None:
@@ -13,3 +13,6 @@ def configure(config: Config) -> None:
     )
     mail.configure(config)
     storage.configure(config)
+    dns.configure(config)
+    registrar.configure(config)
+    mailboxes.configure(config)

@@ -65,7 +65,8 @@ class Bought:
 
 
 def of_vendor(vendor_id: int, cursor: str | None = None) -> Page[Bought]:
-    """A page of the vendor's purchases, newest first; one statement."""
+    """A page of the vendor's purchases, newest first; one statement. NotFound for a cursor that nobody made."""
+    paging.check(cursor, (datetime, int))
     columns = (
         Purchase.id, Purchase.kind, Purchase.description, Purchase.currency, Purchase.amount_minor, Purchase.provider,
         Purchase.stripe_price_id, Purchase.paid_at,

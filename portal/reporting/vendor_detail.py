@@ -1,11 +1,11 @@
 """What the back office shows of one vendor beyond what the rooms below read themselves (ADM-2)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ScalarSelect, and_, or_, select
 
 from portal.audit.models import AuditEntry
 from portal.catalog.models import AddonProduct, SubscriptionTier, TierAddon, TierPrice
@@ -39,6 +39,7 @@ class VendorHead:
     stripe_customer_id: str | None
     since: datetime
     blocked: bool
+    counts: dict[str, int]
 
 
 def sound_id(vendor_id: int) -> int:
@@ -48,13 +49,18 @@ def sound_id(vendor_id: int) -> int:
     return vendor_id
 
 
-def head(vendor_id: int) -> VendorHead:
-    """The vendor with its owner; NotFound for an id that nobody has, however large."""
+def head(vendor_id: int, counts: Mapping[str, ScalarSelect[Any]] | None = None) -> VendorHead:
+    """The vendor with its owner, and what is counted of it (subqueries by name); one statement.
+
+    NotFound for an id that nobody has, however large.
+    """
     sound_id(vendor_id)
+    counts = counts or {}
     row = db.session.execute(
         select(
             Vendor.id, Vendor.code, Vendor.name, Vendor.stage, User.name.label("owner"), User.email, Vendor.locale,
             Vendor.time_zone, Vendor.stripe_customer_id, Vendor.created_at, Vendor.blocked_at,
+            *(count.label(f"count_{name}") for name, count in counts.items()),
         )
         .outerjoin(Membership, and_(Membership.vendor_id == Vendor.id, Membership.role == Role.OWNER))
         .outerjoin(User, User.id == Membership.user_id)
@@ -65,6 +71,7 @@ def head(vendor_id: int) -> VendorHead:
     return VendorHead(
         row.id, row.code, row.name, Stage(row.stage), row.owner, row.email, row.locale, row.time_zone,
         row.stripe_customer_id, row.created_at, row.blocked_at is not None,
+        {name: row._mapping[f"count_{name}"] for name in counts},
     )  # fmt: skip
 
 

@@ -284,7 +284,10 @@ ADMIN = (
         for of in ("trying", "paying", "planning", "owing", "closed", "going", "gone", "ended", "planless")
     ),
     Sight("vendor, seen by support", "/admin/vendors/{id}", "support", "paying"),
-    Sight("audit log", "/admin/vendors/{id}/audit", "admin", "planning"),
+    *(
+        Sight(f"vendor, {tab}", f"/admin/vendors/{{id}}?tab={tab}", "admin", "planning")
+        for tab in ("credits", "invoices", "add-ons", "team", "purchases", "tickets", "audit")
+    ),
     Sight("change tier in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("^Edit$")),
     Sight("change tier, at once", "/admin/vendors/{id}", "admin", "paying", act=_chooses_now),
     Sight("change tier as a page", "/admin/vendors/{id}/tier-change", "admin", "paying"),

@@ -53,7 +53,7 @@ def test_for_the_end_of_the_period_and_back(client, sandbox, payer, admin):
     assert "Cancelled for 16 March 2027" in page and "Take it back" in page
     assert "Cancelled for 16 March 2027 (Not used enough)" in page
     assert "Reason: Asked by <phone>" in page and "Sam Staff, staff" in page
-    assert "Subscription cancelled" in text_of(admin.get(f"/admin/vendors/{payer.id}/audit"))
+    assert "Subscription cancelled" in text_of(admin.get(f"/admin/vendors/{payer.id}?tab=audit"))
     assert "at the end of the period" not in text_of(opened(admin, payer.id)), "only ending it now is left"
 
     version = queries.held(payer.id).version

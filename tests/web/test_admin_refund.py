@@ -59,7 +59,7 @@ def test_the_modal_says_what_can_go_back_and_gives_it(admin: FlaskClient, vendor
     # 99.00 - 30.50 = 68.50
     again = text_of(admin.get(address(vendor), headers=PARTIAL))
     assert "€68.50 can go back" in again and "€30.50" in again and "sent back: Double booking" in again
-    audit = text_of(admin.get(f"{here}/audit"))
+    audit = text_of(admin.get(f"{here}?tab=audit"))
     assert "Money given back" in audit and "Double booking" in audit
 
 

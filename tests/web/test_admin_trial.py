@@ -47,7 +47,7 @@ def test_days_are_added_to_the_end_with_who_and_why(client, admin):
     assert "Trial extended by 10 days, until 8 February 2027" in words
     assert "Reason: Waits for their <accountant>" in words and "Sam Staff, staff" in words
     assert "<accountant>" not in admin.get(f"/admin/vendors/{trial.vendor_id}").get_data(as_text=True)
-    assert "Trial extended" in text_of(admin.get(f"/admin/vendors/{trial.vendor_id}/audit"))
+    assert "Trial extended" in text_of(admin.get(f"/admin/vendors/{trial.vendor_id}?tab=audit"))
 
 
 def test_a_trial_that_ended_opens_again_from_today(client, admin, sandbox, travel):

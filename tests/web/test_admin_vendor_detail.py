@@ -5,7 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from portal.addons.models import VendorAddon
+from portal.catalog.models import AddonProduct
 from portal.catalog.rules import Metric
+from portal.identity.models import Invitation
 from portal.identity.rules import StaffKind
 from portal.kit import clock
 from portal.kit.actor import STRIPE, SYSTEM, staff
@@ -79,12 +82,73 @@ def test_each_region_fetches_itself_when_the_subscription_changes(client, admin)
         ("vendor-card", "card", "subscription-changed from:body"),
         ("vendor-meters", "meters", "subscription-changed from:body, usage-changed from:body"),
         ("vendor-money", "money", "subscription-changed from:body, credits-changed from:body"),
-        ("vendor-history", "history", "history-changed from:body"),
     ):
         opening = f'<div id="{region}" hx-get="{base}/{part}" hx-trigger="{events}" hx-swap="outerHTML">'
         assert opening in page
         assert admin.get(f"{base}/{part}", headers=PARTIAL).get_data(as_text=True).strip().startswith(opening)
         assert admin.get(f"{base}/{part}").location == base
+
+
+def test_each_tab_has_an_address_and_fetches_itself(client, admin):
+    trial = people.register()
+    base = f"/admin/vendors/{trial.vendor_id}"
+    for name, words in TABS.items():
+        page, part = admin.get(f"{base}?tab={name}"), admin.get(f"{base}/tabs/{name}", headers=PARTIAL)
+        assert (page.status_code, part.status_code) == (200, 200)
+        assert words in text_of(page) and words in text_of(part)
+        assert f'href="{base}?tab={name}#vendor-tabs" aria-current="page"' in page.get_data(as_text=True)
+        assert "Kilim House" in text_of(page) and "Status" in text_of(page), "the head and the card stay above"
+        assert part.get_data(as_text=True).strip().startswith('<section class="stack" id="vendor-tabs"')
+        assert admin.get(f"{base}/tabs/{name}").location == f"{base}?tab={name}"
+    for path in (f"{base}?tab=nothing", f"{base}/tabs/nothing"):
+        assert admin.get(path).status_code == 404
+    for name in TABS:
+        assert admin.get(f"/admin/vendors/987654/tabs/{name}", headers=PARTIAL).status_code == 404
+
+
+#: What each tab says of a vendor that has only registered.
+TABS = {
+    "history": "Trial of Professional started",
+    "credits": "Credits",
+    "invoices": "No invoices yet",
+    "add-ons": "No add-ons yet",
+    "team": "Alice Owner alice@example.com Owner",
+    "purchases": "Nothing was bought yet",
+    "tickets": "No questions yet",
+    "audit": "Account opened",
+}
+
+
+def test_tabs_count_what_stands_behind_them(client, admin, sandbox, travel):
+    vendor = paid.pays_for(sandbox, client, travel)
+    words = text_of(admin.get(f"/admin/vendors/{vendor.id}"))
+    # One owner; one order, whose invoice is the only one.
+    assert "Invoices 1 Add-ons 0 Team 1 Purchases 1 Tickets 0 Audit log" in words
+    assert "€99.00" in text_of(admin.get(f"/admin/vendors/{vendor.id}?tab=purchases"))
+
+
+def test_an_add_on_and_an_invitation_are_listed(client, admin):
+    trial = people.register()
+    now = clock.business()
+    with unit_of_work() as session:
+        product = session.query(AddonProduct).filter_by(code="custom-domain").one()
+        session.add(
+            VendorAddon(
+                vendor_id=trial.vendor_id, addon_id=product.id, origin="given", provider="none", status="active",
+                config={"domain": "kilim.example"}, created_at=now,
+            )
+        )  # fmt: skip
+        session.add(
+            Invitation(
+                vendor_id=trial.vendor_id, email="carol@kilim.example", email_key="carol@kilim.example", role="manager",
+                token_hash="x" * 64, invited_by="Alice", created_at=now, expires_at=now + timedelta(days=7),
+            )
+        )  # fmt: skip
+    base = f"/admin/vendors/{trial.vendor_id}"
+    words = text_of(admin.get(f"{base}?tab=add-ons"))
+    assert "Add-ons 1" in words and "kilim.example Active Given by staff" in words
+    # Noon of 15 January and seven days.
+    assert "carol@kilim.example Manager Invited invited, until 22 Jan 2027" in text_of(admin.get(f"{base}?tab=team"))
 
 
 EVENTS = (
@@ -183,13 +247,16 @@ def test_the_cost_does_not_grow_with_the_history(client, admin, number):
     # A fragment: one for who is at the door and two of its own.
     for part in ("card", "meters", "money", "history"):
         assert queries_of(admin, f"{base}/{part}", headers=PARTIAL) == 3
+    # A tab: who is at the door, the vendor with the counts of all tabs, and its rows (history and team: in two).
+    for part in TABS:
+        assert queries_of(admin, f"{base}/tabs/{part}", headers=PARTIAL) == (4 if part in ("history", "team") else 3)
 
 
 def test_the_audit_log_says_who_did_what(client, admin):
     trial = people.register()
     fields = paid.tier_form(admin, trial.vendor_id)
     assert paid.apply(admin, trial.vendor_id, fields).status_code == 200
-    words = text_of(admin.get(f"/admin/vendors/{trial.vendor_id}/audit"))
+    words = text_of(admin.get(f"/admin/vendors/{trial.vendor_id}?tab=audit"))
     assert "Tier changed subscription.tier_changed Sam Staff, staff" in words
     assert "from: professional" in words and "to: business" in words
     assert "Account opened" in words
@@ -197,7 +264,7 @@ def test_the_audit_log_says_who_did_what(client, admin):
 
 def test_pages_of_history_and_audit_that_nobody_made_are_not_found(client, admin):
     trial = people.register()
-    for part in ("history", "audit"):
+    for part in ("history", "tabs/history", "tabs/audit", "tabs/tickets", "tabs/purchases"):
         for cursor in ("x", "W2ZhbHNlLCBbMSwgMV1d", "W2ZhbHNlLCBbbnVsbCwgbnVsbF1d"):
             answer = admin.get(f"/admin/vendors/{trial.vendor_id}/{part}?page={cursor}", headers=PARTIAL)
             assert answer.status_code == 404

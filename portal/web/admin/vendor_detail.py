@@ -1,4 +1,4 @@
-"""One vendor (ADM-2): its card, meters, history and audit log. Each part is a region that re-fetches itself."""
+"""One vendor (ADM-2): its card, meters and money, each a region that re-fetches itself, and tabs (vendor_tabs.py)."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,7 +12,7 @@ from wtforms.validators import Regexp
 from portal.billing import queries as billing
 from portal.identity.rules import StaffKind
 from portal.kit import clock
-from portal.kit.errors import Conflict
+from portal.kit.errors import Conflict, NotFound
 from portal.reporting import vendor_detail
 from portal.settings import queries as settings
 from portal.subscriptions import change_flows, queries
@@ -20,7 +20,7 @@ from portal.subscriptions import meters as usage
 from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import Provider, Status, suspends_at
 from portal.subscriptions.states import Event, allowed
-from portal.web.admin import audit_words, history_words, words
+from portal.web.admin import vendor_tabs, words
 from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.forms import Form
 
@@ -38,12 +38,40 @@ Context = Callable[[int, Overview | None], dict[str, Any]]
 @blueprint.get("/admin/vendors/<int:vendor_id>")
 @audience.staff()
 def index(vendor_id: int) -> Response:
-    """Everything about a vendor at a glance."""
-    head = vendor_detail.head(vendor_id)
+    """Everything about a vendor at a glance, and one tab: the one that the address names."""
+    shown = vendor_tabs.find(request.args.get("tab"))
+    if shown is None:
+        raise NotFound
+    tabbed = _tabbed(vendor_id, shown)
     overview = queries.overview(vendor_id)
-    parts = _card(vendor_id, overview), _meters(vendor_id, overview), _money(vendor_id, overview)
-    context = {key: value for part in (*parts, _history(vendor_id)) for key, value in part.items()}
-    return responder.respond(TEMPLATE, head=head, tab_items=tab_items(vendor_id, "index"), **context)
+    parts = _card(vendor_id, overview), _meters(vendor_id, overview), _money(vendor_id, overview), tabbed
+    context = {key: value for part in parts for key, value in part.items()}
+    return responder.respond(TEMPLATE, **context)
+
+
+@blueprint.get("/admin/vendors/<int:vendor_id>/tabs/<name>")
+@audience.staff()
+def tab(vendor_id: int, name: str) -> Response:
+    """The row of tabs with what the named one shows; as a page it is the whole vendor with that tab open."""
+    shown = vendor_tabs.find(name)
+    if shown is None:
+        raise NotFound
+    tabbed = _tabbed(vendor_id, shown)
+    if not responder.is_partial():
+        page: dict[str, Any] = {"page": request.args["page"]} if request.args.get("page") else {}
+        return responder.go(url_for("admin_vendor_detail.index", vendor_id=vendor_id, tab=name, **page))
+    return responder.respond("admin/vendor_detail/_tabs.html", **tabbed)
+
+
+def _tabbed(vendor_id: int, shown: vendor_tabs.Tab) -> dict[str, Any]:
+    head = vendor_detail.head(vendor_id, vendor_tabs.counts())
+    return {
+        "vendor_id": vendor_id,
+        "head": head,
+        "tab": shown,
+        "tab_items": vendor_tabs.items(vendor_id, shown, head.counts),
+        **shown.read(vendor_id, request.args.get("page")),
+    }
 
 
 @blueprint.get("/admin/vendors/<int:vendor_id>/card")
@@ -70,22 +98,14 @@ def money(vendor_id: int) -> Response:
 @blueprint.get("/admin/vendors/<int:vendor_id>/history")
 @audience.staff()
 def history(vendor_id: int) -> Response:
-    """A page of the event log: the first as the whole region, later ones to be added under it."""
-    block = "more_history" if request.args.get("page") else "history"
-    return _part(vendor_id, block, lambda vendor_id, _overview: _history(vendor_id), needs_overview=False)
-
-
-@blueprint.get("/admin/vendors/<int:vendor_id>/audit")
-@audience.staff()
-def audit(vendor_id: int) -> Response:
-    """Who did what to this vendor."""
-    head = vendor_detail.head(vendor_id)
-    found = vendor_detail.audit(vendor_id, request.args.get("page"))
-    return responder.respond(
-        "admin/vendor_detail/audit.html", "results", head=head, found=found,
-        acts=[audit_words.act(row) for row in found.rows], tab_items=tab_items(vendor_id, "audit"),
-        overview=queries.overview(vendor_id) if not responder.is_partial() else None,
-    )  # fmt: skip
+    """A later page of the event log, to be added under the first."""
+    found = vendor_tabs.history(vendor_id, request.args.get("page"))
+    if not found["events"] or not responder.is_partial():
+        vendor_detail.head(vendor_id)
+    if not responder.is_partial():
+        page: dict[str, Any] = {"page": request.args["page"]} if request.args.get("page") else {}
+        return responder.go(url_for("admin_vendor_detail.index", vendor_id=vendor_id, tab="history", **page))
+    return responder.respond("admin/vendor_detail/tabs/history.html", vendor_id=vendor_id, **found)
 
 
 class UndoForm(Form):
@@ -107,13 +127,7 @@ def undo(vendor_id: int) -> Response:
     return responder.done(here, _("The planned change is taken back."), "subscription-changed", "history-changed")
 
 
-def _part(
-    vendor_id: int,
-    block: str,
-    context: Callable[[int, Overview | None], dict[str, Any]],
-    *,
-    needs_overview: bool = True,
-) -> Response:
+def _part(vendor_id: int, block: str, context: Context) -> Response:
     """One region; somebody who opens its address as a page is led to the whole.
 
     Whether the vendor exists at all is asked only where nothing was found, so that a region stays at two reads.
@@ -121,13 +135,11 @@ def _part(
     vendor_detail.sound_id(vendor_id)
     if not responder.is_partial():
         vendor_detail.head(vendor_id)
-        page: dict[str, Any] = {"page": request.args["page"]} if request.args.get("page") else {}
-        return responder.go(url_for("admin_vendor_detail.index", vendor_id=vendor_id, **page))
-    overview = queries.overview(vendor_id) if needs_overview else None
-    found = context(vendor_id, overview)
-    if overview is None and not found.get("events"):
+        return responder.go(url_for("admin_vendor_detail.index", vendor_id=vendor_id))
+    overview = queries.overview(vendor_id)
+    if overview is None:
         vendor_detail.head(vendor_id)
-    return responder.respond(TEMPLATE, block, **found)
+    return responder.respond(TEMPLATE, block, **context(vendor_id, overview))
 
 
 def _card(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
@@ -178,22 +190,3 @@ def _money(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
     found = billing.latest(vendor_id, INVOICES)
     may_change = signed_in.person().staff in MAY_CHANGE
     return {"vendor_id": vendor_id, "overview": overview, "invoices": found, "may_change": may_change}
-
-
-def _history(vendor_id: int) -> dict[str, Any]:
-    found = vendor_detail.history(vendor_id, request.args.get("page"))
-    lines = history_words.lines(found.rows, vendor_detail.names(found.rows))
-    return {"vendor_id": vendor_id, "events": lines, "next_events": found.next, "newer_events": found.previous}
-
-
-def tab_items(vendor_id: int, current: str) -> list[dict[str, Any]]:
-    """The parts of a vendor that have a page of their own."""
-    parts = (("index", _("Overview")), ("audit", _("Audit log")))
-    return [
-        {
-            "label": label,
-            "href": url_for(f"admin_vendor_detail.{endpoint}", vendor_id=vendor_id),
-            "current": endpoint == current,
-        }
-        for endpoint, label in parts
-    ]

@@ -68,10 +68,10 @@ FEATURE_NAMES = {
     "custom_branding": N_("Your own branding"),
     "white_label": N_("White label"),
     "api_access": N_("API access"),
-    "module_sites": N_("Sites"),
+    "module_sites": N_("Website builder"),
     "module_planner": N_("Planner"),
     "module_writer": N_("Writer"),
-    "module_chatbots": N_("Chatbots"),
+    "module_chatbots": N_("Chatbot builder"),
     "module_automation": N_("Automation"),
 }
 

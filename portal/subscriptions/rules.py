@@ -1,11 +1,12 @@
 """The state machine and arithmetic of subscriptions, pure."""
 
 import hashlib
-from calendar import monthrange
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from portal.catalog.rules import Cycle
+from portal.usage.rules import add_months as add_months
+from portal.usage.rules import usage_window as usage_window
 
 
 class Status(StrEnum):
@@ -194,13 +195,6 @@ def prorated_credits(old_included: int, new_included: int, start: datetime, end:
     return (new_included - old_included) * left // whole
 
 
-def add_months(anchor: datetime, months: int) -> datetime:
-    """``months`` after ``anchor``, the day clamped to the month's last: 31 January + 1 = 28 (or 29) February."""
-    year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
-    last = monthrange(year, month + 1)[1]
-    return anchor.replace(year=year, month=month + 1, day=min(anchor.day, last))
-
-
 def period_ending(end: datetime, anchor: datetime, months: int) -> tuple[datetime, datetime]:
     """The paid period of so many months that ends at ``end``, where periods count from ``anchor``.
 
@@ -210,17 +204,6 @@ def period_ending(end: datetime, anchor: datetime, months: int) -> tuple[datetim
     if since >= months and add_months(anchor, since) == end:
         return add_months(anchor, since - months), end
     return add_months(end, -months), end
-
-
-def usage_window(period_start: datetime, at: datetime) -> datetime:
-    """Start of the month of usage that ``at`` lies in: limits such as orders are per month, also when a year is paid.
-
-    Months count from the period's start; before it, its start.
-    """
-    months = max(0, (at.year - period_start.year) * 12 + at.month - period_start.month)
-    while months > 0 and add_months(period_start, months) > at:
-        months -= 1
-    return add_months(period_start, months)
 
 
 def credits_for(included: int, cycle: Cycle) -> int:

@@ -1,16 +1,45 @@
-"""Which counter an event belongs to; pure."""
+"""Which counter an event belongs to, and how much one may count; pure."""
 
-from datetime import UTC, datetime
+from calendar import monthrange
+from datetime import UTC, datetime, timedelta
 
-from portal.catalog.rules import PER_PERIOD, Metric
+from portal.catalog.rules import PER_PERIOD, UNITS, Metric
 
 #: Levels have one period without end, which begins here.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: The most that one event may count; a sum of nine thousand million of these still fits its column.
 MOST_QUANTITY = 1_000_000_000
+#: Of what is counted in bytes: a terabyte at a time, nine million times.
+MOST_BYTES = 10**12
+
+#: How far a sender's clock may be ahead of ours.
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 def counter_start(metric: Metric, period_start: datetime) -> datetime:
     """The start of the period whose counter the metric moves."""
     return period_start if metric in PER_PERIOD else EPOCH
+
+
+def most(metric: Metric) -> int:
+    """The most that one event of this metric may count, in the unit that it is counted in."""
+    return MOST_BYTES if metric in UNITS else MOST_QUANTITY
+
+
+def add_months(anchor: datetime, months: int) -> datetime:
+    """``months`` after ``anchor``, the day clamped to the month's last: 31 January + 1 = 28 (or 29) February."""
+    year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
+    last = monthrange(year, month + 1)[1]
+    return anchor.replace(year=year, month=month + 1, day=min(anchor.day, last))
+
+
+def usage_window(period_start: datetime, at: datetime) -> datetime:
+    """Start of the month of usage that ``at`` lies in: limits such as orders are per month, also when a year is paid.
+
+    Months count from the period's start; before it, its start.
+    """
+    months = max(0, (at.year - period_start.year) * 12 + at.month - period_start.month)
+    while months > 0 and add_months(period_start, months) > at:
+        months -= 1
+    return add_months(period_start, months)

@@ -14,7 +14,7 @@ def test_plans_are_listed_with_everything(client: FlaskClient, path: str) -> Non
     plans = client.get(path).get_json()["plans"]
     assert [plan["code"] for plan in plans] == ["essential", "professional", "business", "enterprise"]
     professional = plans[1]
-    assert professional["limits"] == {"orders": 500, "products": None, "team_members": 3, "sites": 3}
+    assert professional["limits"] == {"orders": 500, "products": None, "team_members": 3, "sites": 3, "storage_gb": 5}
     assert (professional["included_credits"], professional["trial_days"]) == (2000, 14)
     # 99.00 a month; a year is ten months, 990.00.
     prices = [(p["cycle"], p["amount_minor"], p["currency"]) for p in professional["prices"]]

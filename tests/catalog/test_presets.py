@@ -37,31 +37,40 @@ def test_marketplace_has_the_figures_of_the_contract(app: Flask) -> None:
     assert found == {
         "essential": (
             {Cycle.MONTHLY: (4900, "EUR"), Cycle.YEARLY: (49000, "EUR")},
-            {"orders": 100, "products": 200, "team_members": 1, "sites": 1},
+            {"orders": 100, "products": 200, "team_members": 1, "sites": 1, "storage_gb": 1},
             500,
         ),
         "professional": (
             {Cycle.MONTHLY: (9900, "EUR"), Cycle.YEARLY: (99000, "EUR")},
-            {"orders": 500, "products": None, "team_members": 3, "sites": 3},
+            {"orders": 500, "products": None, "team_members": 3, "sites": 3, "storage_gb": 5},
             2000,
         ),
         "business": (
             {Cycle.MONTHLY: (19900, "EUR"), Cycle.YEARLY: (199000, "EUR")},
-            {"orders": 2000, "products": None, "team_members": 10, "sites": 10},
+            {"orders": 2000, "products": None, "team_members": 10, "sites": 10, "storage_gb": 20},
             10000,
         ),
-        "enterprise": ({}, {"orders": None, "products": None, "team_members": None, "sites": None}, 25000),
+        "enterprise": (
+            {},
+            {"orders": None, "products": None, "team_members": None, "sites": None, "storage_gb": None},
+            25000,
+        ),
     }
 
 
 def test_chatbots_has_the_figures_of_the_contract(app: Flask) -> None:
     load("chatbots")
     basic, pro, enterprise = queries.tiers()
-    assert figures(basic) == (month_and_year(1900, "USD"), {"chatbots": 1}, 1000)
-    assert figures(pro) == (month_and_year(4900, "USD"), {"chatbots": 5}, 5000)
-    assert figures(enterprise) == (month_and_year(19900, "USD"), {"chatbots": None}, 25000)
-    assert basic.features == {"analytics": "basic", "support": "email"}
-    assert pro.features == {"analytics": "advanced", "support": "priority", "custom_branding": "yes"}
+    assert figures(basic) == (month_and_year(1900, "USD"), {"chatbots": 1, "storage_gb": 1}, 1000)
+    assert figures(pro) == (month_and_year(4900, "USD"), {"chatbots": 5, "storage_gb": 5}, 5000)
+    assert figures(enterprise) == (month_and_year(19900, "USD"), {"chatbots": None, "storage_gb": 50}, 25000)
+    assert basic.features == {"analytics": "basic", "support": "email", "module_chatbots": "yes"}
+    assert pro.features == {
+        "analytics": "advanced",
+        "support": "priority",
+        "custom_branding": "yes",
+        "module_chatbots": "yes",
+    }
     assert {"white_label", "api_access"} <= enterprise.features.keys()
     assert enterprise.features["support"] == "dedicated"
 
@@ -69,9 +78,9 @@ def test_chatbots_has_the_figures_of_the_contract(app: Flask) -> None:
 def test_agency_has_the_figures_of_the_contract(app: Flask) -> None:
     load("agency")
     starter, growth, scale = queries.tiers()
-    assert figures(starter) == (month_and_year(9900, "USD"), {"projects": 1}, 0)
-    assert figures(growth) == (month_and_year(24900, "USD"), {"projects": 3}, 0)
-    assert figures(scale) == (month_and_year(59900, "USD"), {"projects": 10}, 0)
+    assert figures(starter) == (month_and_year(9900, "USD"), {"projects": 1, "storage_gb": 5}, 0)
+    assert figures(growth) == (month_and_year(24900, "USD"), {"projects": 3, "storage_gb": 20}, 0)
+    assert figures(scale) == (month_and_year(59900, "USD"), {"projects": 10, "storage_gb": 100}, 0)
 
 
 def test_tiers_come_in_order_with_trial_and_one_recommendation(app: Flask) -> None:

@@ -67,8 +67,14 @@ def test_a_tier_gives_its_limits_and_features(vendor_id: int) -> None:
     assert give(vendor_id, "professional") == 1
     rights = queries.rights(vendor_id, NOW)
     assert rights.version == 1
-    assert rights.limits == {"orders": 500, "products": None, "team_members": 3, "sites": 3}
-    assert rights.features == {"analytics": "advanced", "support": "priority", "custom_branding": "yes"}
+    assert rights.limits == {"orders": 500, "products": None, "team_members": 3, "sites": 3, "storage_gb": 5}
+    modules = ("module_sites", "module_planner", "module_writer", "module_automation")
+    assert rights.features == {
+        "analytics": "advanced",
+        "support": "priority",
+        "custom_branding": "yes",
+        **dict.fromkeys(modules, "yes"),
+    }
     assert set(rights.source.values()) == {"tier"}
 
 

@@ -129,8 +129,17 @@ HEARD_OR_LOST = (
 UPGRADED = {
     "subscription": ("active", "business", "stripe", "2027-01-29", "2027-02-28", "2027-01-29", False),
     "rights": (
-        {"orders": 2000, "products": None, "team_members": 10, "sites": 10},
-        {"analytics": "advanced", "support": "priority", "custom_branding": "yes", "api_access": "yes"},
+        {"orders": 2000, "products": None, "team_members": 10, "sites": 10, "storage_gb": 20},
+        {
+            "analytics": "advanced",
+            "support": "priority",
+            "custom_branding": "yes",
+            "api_access": "yes",
+            "module_sites": "yes",
+            "module_planner": "yes",
+            "module_writer": "yes",
+            "module_automation": "yes",
+        },
     ),
     "credits": (7333, [("expiry", -2000), ("grant", 2000), ("grant", 2000), ("grant", 5333)]),
     "books agree": True,

@@ -20,8 +20,16 @@ pytestmark = pytest.mark.usefixtures("unscoped")
 RNG = random.Random(20270115)
 #: Professional: 99.00 EUR a month, 2,000 credits; monthly limits and features as the preset says.
 RIGHTS = (
-    {"orders": 500, "products": None, "team_members": 3, "sites": 3},
-    {"analytics": "advanced", "support": "priority", "custom_branding": "yes"},
+    {"orders": 500, "products": None, "team_members": 3, "sites": 3, "storage_gb": 5},
+    {
+        "analytics": "advanced",
+        "support": "priority",
+        "custom_branding": "yes",
+        "module_sites": "yes",
+        "module_planner": "yes",
+        "module_writer": "yes",
+        "module_automation": "yes",
+    },
 )
 STARTED = ("grant", 2000, 2000)
 

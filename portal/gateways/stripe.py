@@ -235,6 +235,39 @@ class StripeGateway:
         """End a subscription at once."""
         return self._call(lambda: self._v1.subscriptions.cancel(subscription_id, params, {"idempotency_key": key}))
 
+    # items of a subscription: add-ons beside the tier --------------------------------------------------------------
+    def preview_items(self, customer_id: str, subscription_id: str, items: list[Params], at: int) -> Document:
+        """What a change of these items would be invoiced now, prorated from the second ``at``; nothing is changed."""
+        change = {"items": items, "proration_behavior": "always_invoice", "proration_date": at}
+        return self.invoice_preview(
+            {"customer": customer_id, "subscription": subscription_id, "subscription_details": change}
+        )
+
+    def item_add(self, subscription_id: str, price_id: str, quantity: int, at: int, key: str) -> Document:
+        """Put an item on a subscription once its share of the period is paid; StripeMismatch for a price that is there.
+
+        Where the card is refused or asks for its owner, the subscription waits (``pending_update``) and stays as it is.
+        """
+        params = {"subscription": subscription_id, "price": price_id, "quantity": quantity, **_prorated(at)}
+        return self._call(lambda: self._v1.subscription_items.create(params, {"idempotency_key": key}))
+
+    def item_change(self, item_id: str, price_id: str, quantity: int, at: int, key: str) -> Document:
+        """Give an item another price or quantity, once what that costs is paid; waits like ``item_add``."""
+        params = {"price": price_id, "quantity": quantity, **_prorated(at)}
+        return self._call(lambda: self._v1.subscription_items.update(item_id, params, {"idempotency_key": key}))
+
+    def item_remove(self, item_id: str, at: int | None, key: str) -> Document:
+        """Take an item off at once; with ``at`` what is unused from that second on becomes the customer's balance."""
+        params: Params = {"proration_behavior": "none"}
+        if at is not None:
+            params = {"proration_behavior": "always_invoice", "proration_date": at}
+        return self._call(lambda: self._v1.subscription_items.delete(item_id, params, {"idempotency_key": key}))
+
+    def items(self, subscription_id: str) -> list[Document]:
+        """Every item of a subscription, the tier's and add-ons', with prices and periods."""
+        params = {"subscription": subscription_id, "limit": 100}
+        return list(self._all(lambda: self._v1.subscription_items.list(params)))
+
     # schedules ----------------------------------------------------------------------------------------------------
     def schedule(self, schedule_id: str) -> Document:
         """A schedule as it is now."""
@@ -302,6 +335,15 @@ class StripeGateway:
     def webhook_endpoints(self) -> list[Document]:
         """The endpoints that Stripe sends events to."""
         return list(self._all(lambda: self._v1.webhook_endpoints.list({"limit": 100})))
+
+
+def _prorated(at: int) -> Params:
+    """Charged at once, from the second that was shown; applied only once it is paid."""
+    return {
+        "proration_behavior": "always_invoice",
+        "proration_date": at,
+        "payment_behavior": "pending_if_incomplete",
+    }
 
 
 def verify(payload: bytes, signature: str, secrets: list[str]) -> Document:

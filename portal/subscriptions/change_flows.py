@@ -16,8 +16,8 @@ from portal.kit.errors import Conflict, Invalid, NotFound, Unavailable
 from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
-from portal.subscriptions import changes, queries, remote, service, transfer_changes
-from portal.subscriptions.flows import offered, release_schedule, sync
+from portal.subscriptions import changes, coming_flows, queries, remote, service, transfer_changes
+from portal.subscriptions.flows import figures, offered, release_schedule, sync
 from portal.subscriptions.history import expect_version, lock
 from portal.subscriptions.rules import ChangeState, Ended, Provider, When, next_charge, preview_holds
 
@@ -72,7 +72,7 @@ def preview_change(vendor_id: int, price_id: int, when: When, at: datetime | Non
             "subscription_details": _change(held.stripe_item_id, price, at),
         }
     )
-    return replace(free, **_figures(document), next_at=next_at, proration_at=at)
+    return replace(free, **figures(document), next_at=next_at, proration_at=at)
 
 
 def _by_transfer(free: Preview, held: queries.Held, at: datetime | None, now: datetime) -> Preview:
@@ -90,18 +90,6 @@ def _free(when: When, tier: Tier, price: Price, held: queries.Held, now: datetim
     effective = now if when == When.NOW else held.period_end
     trial = held.trial_ends_at if held.trial_ends_at and held.trial_ends_at > now else None
     return Preview(when, tier, price, (), nothing, nothing, nothing, effective, trial or held.period_end, None)
-
-
-def _figures(document: dict[str, Any]) -> dict[str, Any]:
-    currency = document["currency"].upper()
-    return {
-        "lines": tuple(
-            (line["description"] or "", Money(line["amount"], currency)) for line in document["lines"]["data"]
-        ),
-        "tax": Money(sum(tax["amount"] for tax in document.get("total_taxes") or []), currency),
-        "balance": Money(document["amount_due"] - document["total"], currency),
-        "due": Money(document["amount_due"], currency),
-    }
 
 
 def _change(item_id: str | None, price: Price, at: datetime) -> dict[str, Any]:
@@ -237,46 +225,23 @@ def _apply_next(change: queries.Change, held: queries.Held) -> None:
     left as it is (Stripe repeats a 500 for its key, also when it did the work).
     """
     gateway = stripe.current()
-    present = remote.read(gateway.subscription(str(held.stripe_subscription_id)))
+    document = gateway.subscription(str(held.stripe_subscription_id))
+    present = remote.read(document, held.stripe_item_id)
     schedule = gateway.schedule(present.schedule_id) if present.schedule_id else None
-    if schedule is not None and len(schedule["phases"]) > 1 and not _is_for(schedule, change):
+    if schedule is not None and len(schedule["phases"]) > 1 and not _is_for(schedule, change) and not present.planned:
         gateway.schedule_release(schedule["id"], f"release-{schedule['id']}")
         schedule = None
     if schedule is None:
         schedule = gateway.schedule_create(present.id, f"tier-change-{change.id}-schedule")
     if not _is_for(schedule, change):
-        gateway.schedule_update(schedule["id"], _phases(schedule, change), f"tier-change-{change.id}-phases")
+        params = coming_flows.params(document, present, schedule, change)
+        gateway.schedule_update(schedule["id"], params, f"tier-change-{change.id}-phases")
     with unit_of_work():
         changes.scheduled(change.id, schedule["id"], now=clock.business())
 
 
 def _is_for(schedule: dict[str, Any], change: queries.Change) -> bool:
     return (schedule.get("metadata") or {}).get("change") == str(change.id)
-
-
-def _phases(schedule: dict[str, Any], change: queries.Change) -> dict[str, Any]:
-    now_phase = schedule["phases"][0]
-    interval = "year" if change.price.cycle == "yearly" else "month"
-    items = [{"price": remote.id_of(i["price"]), "quantity": i["quantity"]} for i in now_phase["items"]]
-    present: dict[str, Any] = {"items": items, "start_date": now_phase["start_date"], "end_date": now_phase["end_date"]}
-    if now_phase.get("trial_end"):
-        present["trial_end"] = now_phase["trial_end"]
-    coming = {
-        "items": [{"price": change.price.stripe_price_id, "quantity": 1}],
-        "duration": {"interval": interval, "interval_count": 1},
-        "proration_behavior": "none",
-    }
-    for phase in (present, coming):
-        phase.update(_taxes(now_phase))
-    return {"end_behavior": "release", "metadata": {"change": str(change.id)}, "phases": [present, coming]}
-
-
-def _taxes(phase: dict[str, Any]) -> dict[str, Any]:
-    """How the subscription is taxed now, for every phase to say again: what a phase leaves out is unset."""
-    if (phase.get("automatic_tax") or {}).get("enabled"):
-        return {"automatic_tax": {"enabled": True}}
-    rates = [remote.id_of(rate) for rate in phase.get("default_tax_rates") or []]
-    return {"default_tax_rates": rates} if rates else {}
 
 
 def undo_change(vendor_id: int, *, actor: Actor, base_version: int) -> None:
@@ -291,7 +256,7 @@ def undo_change(vendor_id: int, *, actor: Actor, base_version: int) -> None:
     with unit_of_work():
         expect_version(lock(vendor_id), base_version)
         changes.mark(change.id, Ended.TAKEN_BACK)
-    release_schedule(held)
+    coming_flows.let_go(held)
     with unit_of_work():
         changes.undone(change.id, actor=actor, now=clock.business())
         audit.record(actor, "subscription.change_undone", vendor_id=vendor_id, data={"change": change.id},
@@ -346,5 +311,7 @@ def drop_unsold(change_id: int) -> None:
         with unit_of_work():
             changes.dropped(change_id, now=clock.business())
         return
-    release_schedule(held)
+    if coming_flows.let_go(held):  # the schedule goes on for add-ons, so its end does not tell
+        with unit_of_work():
+            changes.dropped(change_id, now=clock.business())
     sync(change.vendor_id, held.stripe_subscription_id)

@@ -147,6 +147,13 @@ def _give_way(change: TierChange, subscription: VendorSubscription, actor: Actor
     db.session.flush()
 
 
+def attempt(vendor_id: int) -> int:
+    """Count one more try to tell Stripe what is planned; gives the number that its idempotency key is made of."""
+    subscription = lock(vendor_id)
+    subscription.version += 1
+    return subscription.version
+
+
 def finish(change: TierChange, state: ChangeState, now: datetime, error: str | None = None) -> None:
     """Close an intent."""
     change.state, change.finished_at, change.error = state, now, error
@@ -237,7 +244,7 @@ def settle(subscription: VendorSubscription, remote: Remote, now: datetime) -> N
 
 
 def _applied(change: TierChange, subscription: VendorSubscription, remote: Remote, now: datetime) -> None:
-    if change.when_to_apply == When.NOW:
+    if change.when_to_apply == When.NOW and change.stripe_invoice_id is None:
         change.stripe_invoice_id = remote.latest_invoice_id
     invoice = None
     if change.stripe_invoice_id:

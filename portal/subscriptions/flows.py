@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from portal.billing import stripe_invoice
 from portal.billing.stripe_invoice import StripeInvoice
@@ -11,6 +12,7 @@ from portal.gateways import stripe
 from portal.kit import clock
 from portal.kit.actor import Actor
 from portal.kit.errors import Conflict, Invalid
+from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import queries, remote, service
@@ -31,11 +33,13 @@ class Fetched:
     invoice: StripeInvoice | None
 
 
-def fetch(stripe_subscription_id: str, stripe_invoice_id: str | None = None) -> Fetched:
+def fetch(
+    stripe_subscription_id: str, stripe_invoice_id: str | None = None, *, tier_item: str | None = None
+) -> Fetched:
     """Ask Stripe for a subscription and an invoice of it (the latest when none is named, which costs no call more)."""
     gateway = stripe.current()
     document = gateway.subscription(stripe_subscription_id)
-    found, latest = remote.read(document), document.get("latest_invoice")
+    found, latest = remote.read(document, tier_item), document.get("latest_invoice")
     wanted = stripe_invoice_id or found.latest_invoice_id
     if wanted is None:
         return Fetched(found, None)
@@ -53,11 +57,11 @@ def sync(vendor_id: int, stripe_subscription_id: str, stripe_invoice_id: str | N
     """
     for _ in range(PATIENCE):
         before = queries.version(vendor_id)
-        ours = queries.vendor_of(stripe_subscription_id) == vendor_id
+        ours, tier_item = queries.owner(stripe_subscription_id)
         end_reading()
-        if not ours:
+        if ours != vendor_id:
             return False
-        fetched = fetch(stripe_subscription_id, stripe_invoice_id)
+        fetched = fetch(stripe_subscription_id, stripe_invoice_id, tier_item=tier_item)
         with unit_of_work():
             subscription = lock_if_any(vendor_id)
             if subscription is None or subscription.stripe_subscription_id != stripe_subscription_id:
@@ -69,6 +73,19 @@ def sync(vendor_id: int, stripe_subscription_id: str, stripe_invoice_id: str | N
             mirror(subscription, fetched.subscription, now=clock.business())
             return True
     raise Conflict
+
+
+def figures(document: dict[str, Any]) -> dict[str, Any]:
+    """A preview's ``lines`` with their words, ``tax``, ``balance`` (less than zero: credit) and ``due``."""
+    currency = document["currency"].upper()
+    return {
+        "lines": tuple(
+            (line["description"] or "", Money(line["amount"], currency)) for line in document["lines"]["data"]
+        ),
+        "tax": Money(sum(tax["amount"] for tax in document.get("total_taxes") or []), currency),
+        "balance": Money(document["amount_due"] - document["total"], currency),
+        "due": Money(document["amount_due"], currency),
+    }
 
 
 def offered(price_id: int, vendor_id: int) -> tuple[Price, Tier]:
@@ -83,7 +100,7 @@ def offered(price_id: int, vendor_id: int) -> tuple[Price, Tier]:
 
 def release_schedule(held: queries.Held) -> None:
     """A schedule would overwrite what is changed beside it: let it go first."""
-    present = remote.read(stripe.current().subscription(str(held.stripe_subscription_id)))
+    present = remote.read(stripe.current().subscription(str(held.stripe_subscription_id)), held.stripe_item_id)
     if present.schedule_id:
         stripe.current().schedule_release(present.schedule_id, f"release-{present.schedule_id}")
 

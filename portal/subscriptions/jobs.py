@@ -8,6 +8,7 @@ from portal.kit.tasks import periodic, task
 from portal.subscriptions import (
     agreed_flows,
     change_flows,
+    coming_flows,
     dunning,
     ending_flows,
     endings,
@@ -167,6 +168,12 @@ def remind_transfer(transfer_id: int) -> None:
 def lapse_change(vendor: int, change_id: int) -> None:
     """A change was not paid in time."""
     transfer_changes.lapse(change_id, vendor, now=clock.business())
+
+
+@task("subscriptions.keep_coming", kind="flow")
+def keep_coming(vendor: int) -> None:
+    """Let Stripe's schedule say what is planned, also for add-ons that came or went since it was written."""
+    coming_flows.keep(vendor)
 
 
 @task("subscriptions.push_agreed", kind="flow")

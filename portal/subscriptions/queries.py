@@ -42,6 +42,8 @@ class Held:
     stripe_subscription_id: str | None
     stripe_item_id: str | None
     stripe_schedule_id: str | None
+    has_card: bool = False
+    cancel_at: datetime | None = None
 
 
 def held(vendor_id: int) -> Held:
@@ -58,7 +60,7 @@ def held(vendor_id: int) -> Held:
     return Held(
         s.id, vendor_id, s.tier_id, s.price_id, Status(s.status), Provider(s.provider), s.trial_ends_at,
         s.period_start, s.period_end, s.cancel_at_period_end, s.version, row[1], s.stripe_subscription_id,
-        s.stripe_item_id, s.stripe_schedule_id,
+        s.stripe_item_id, s.stripe_schedule_id, bool(s.payment_method), s.cancel_at,
     )  # fmt: skip
 
 
@@ -117,10 +119,10 @@ def in_step(vendor_id: int, remote: Remote) -> bool:
     ours = held(vendor_id)
     price = catalog.price(ours.price_id) if ours.price_id else None
     here = (ours.stripe_subscription_id, ours.status, price.stripe_price_id if price else None, ours.period_start,
-            ours.period_end, ours.trial_ends_at, ours.cancel_at_period_end, ours.stripe_schedule_id,
+            ours.period_end, ours.trial_ends_at, ours.cancel_at_period_end, ours.cancel_at, ours.stripe_schedule_id,
             ours.stripe_item_id)  # fmt: skip
     there = (remote.id, effective_status(remote.status, ours.status), remote.stripe_price_id, remote.period_start,
-             remote.period_end, remote.trial_end, remote.cancel_at_period_end, remote.schedule_id,
+             remote.period_end, remote.trial_end, remote.leaving, remote.ends_elsewhere, remote.schedule_id,
              remote.item_id)  # fmt: skip
     return here == there and not remote.pending_update and under_way(ours.id) is None
 
@@ -138,6 +140,26 @@ def vendor_of(stripe_subscription_id: str) -> int | None:
     """Whose Stripe subscription this is, as far as we hold it."""
     return db.session.scalar(
         select(VendorSubscription.vendor_id).where(VendorSubscription.stripe_subscription_id == stripe_subscription_id)
+    )
+
+
+def owner(stripe_subscription_id: str) -> tuple[int | None, str | None]:
+    """Whose Stripe subscription this is, as far as we hold it, and which of its items is the tier's."""
+    row = db.session.execute(
+        select(VendorSubscription.vendor_id, VendorSubscription.stripe_item_id).where(
+            VendorSubscription.stripe_subscription_id == stripe_subscription_id
+        )
+    ).first()
+    return (row[0], row[1]) if row else (None, None)
+
+
+def pay_url(vendor_id: int) -> str | None:
+    """Stripe's page to pay the oldest invoice that is open."""
+    return db.session.scalar(
+        select(Invoice.hosted_url)
+        .where(Invoice.vendor_id == vendor_id, Invoice.status == InvoiceStatus.OPEN, Invoice.hosted_url.is_not(None))
+        .order_by(Invoice.id)
+        .limit(1)
     )
 
 

@@ -25,8 +25,36 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """What an item becomes with its next period; a ``quantity`` of 0: it ends."""
+
+    stripe_price_id: str
+    quantity: int
+
+    def text(self) -> str:
+        """As the subscription's metadata keeps it."""
+        return f"{self.stripe_price_id}*{self.quantity}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteItem:
+    """An item beside the tier's: an add-on. ``unit`` is for one and a whole period; ``planned`` what it becomes."""
+
+    id: str
+    stripe_price_id: str
+    unit: Money
+    quantity: int
+    period_start: datetime
+    period_end: datetime
+    planned: Planned | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Remote:
-    """A Stripe subscription as it is now. The first item is the tier's; periods are the item's."""
+    """A Stripe subscription as it is now. Price, cycle and period are those of the tier's item.
+
+    ``cancel_at`` is when Stripe ends it, whether that is the end of a period (``cancel_at_period_end``) or another day.
+    """
 
     id: str
     customer_id: str
@@ -49,11 +77,28 @@ class Remote:
     cancel_reason: str | None = None
     cancel_feedback: str | None = None
     cancel_comment: str | None = None
+    cancel_at: datetime | None = None
+    addon_items: tuple[RemoteItem, ...] = ()
 
     @property
     def pending_update(self) -> bool:
         """Does a change wait for its payment?"""
         return self.pending_until is not None
+
+    @property
+    def leaving(self) -> bool:
+        """Is its end planned?"""
+        return self.cancel_at_period_end or self.cancel_at is not None
+
+    @property
+    def ends_elsewhere(self) -> datetime | None:
+        """The planned end where it is not the end of the tier's period."""
+        return self.cancel_at if self.cancel_at != self.period_end else None
+
+    @property
+    def planned(self) -> dict[str, Planned]:
+        """What is planned for add-ons, by item; what is so already is no plan."""
+        return {item.id: item.planned for item in self.addon_items if item.planned}
 
 
 def at(timestamp: int) -> datetime:
@@ -80,18 +125,73 @@ def read_card(method: Any) -> Card | None:
     return Card(card["brand"], card["last4"], card["exp_month"], card["exp_year"], card.get("fingerprint"))
 
 
-def read(document: Document) -> Remote:
-    """Read a subscription retrieved with its default payment method expanded."""
-    item = document["items"]["data"][0]
-    price = item["price"]
+#: In the subscription's metadata: what becomes of an item with the next period. It outlives every schedule.
+PLAN = "item:"
+
+
+def plan_key(item_id: str) -> str:
+    """The name under which the subscription's metadata keeps what is planned for an item."""
+    return f"{PLAN}{item_id}"
+
+
+def tier_item(items: list[Document], known: str | None = None) -> Document:
+    """The item that is the tier's: the one we know, else the one whose price the catalog marked as a tier's.
+
+    A price that somebody made in Stripe bears no mark; it is the tier's where all others are add-ons'.
+    """
+    for fits in (
+        lambda item: item["id"] == known,
+        lambda item: _kind(item) == "tier",
+        lambda item: _kind(item) != "addon",
+    ):
+        found = next((item for item in items if fits(item)), None)
+        if found is not None:
+            return found
+    return items[0]
+
+
+def _kind(item: Document) -> str | None:
+    kind: str | None = (item["price"].get("metadata") or {}).get("kind")
+    return kind
+
+
+def read_item(item: Document, metadata: Document) -> RemoteItem:
+    """An item beside the tier's, with what the subscription's metadata plans for it."""
+    return RemoteItem(
+        item["id"], item["price"]["id"], _unit(item), _quantity(item), at(item["current_period_start"]),
+        at(item["current_period_end"]), _planned(item, metadata.get(plan_key(item["id"]))),
+    )  # fmt: skip
+
+
+def _planned(item: Document, text: str | None) -> Planned | None:
+    price, mark, quantity = (text or "").rpartition("*")
+    if not mark or not quantity.isdecimal() or (price, int(quantity)) == (item["price"]["id"], _quantity(item)):
+        return None
+    return Planned(price, int(quantity))
+
+
+def _unit(item: Document) -> Money:
+    return Money(item["price"]["unit_amount"] or 0, item["price"]["currency"].upper())
+
+
+def _quantity(item: Document) -> int:
+    quantity: int | None = item.get("quantity")
+    return 1 if quantity is None else quantity
+
+
+def read(document: Document, known_item: str | None = None) -> Remote:
+    """Read a subscription retrieved with its default payment method expanded; ``known_item`` is the tier's."""
+    items = document["items"]["data"]
+    item = tier_item(items, known_item)
+    metadata = document.get("metadata") or {}
     leaving = document.get("cancellation_details") or {}
     return Remote(
         id=document["id"],
         customer_id=str(id_of(document["customer"])),
         status=document["status"],
         item_id=item["id"],
-        stripe_price_id=price["id"],
-        unit=Money(price["unit_amount"] or 0, price["currency"].upper()),
+        stripe_price_id=item["price"]["id"],
+        unit=_unit(item),
         quantity=item.get("quantity") or 1,
         period_start=at(item["current_period_start"]),
         period_end=at(item["current_period_end"]),
@@ -101,10 +201,12 @@ def read(document: Document) -> Remote:
         pending_until=maybe_at((document.get("pending_update") or {}).get("expires_at")),
         latest_invoice_id=id_of(document.get("latest_invoice")),
         card=read_card(document.get("default_payment_method")),
-        order_ref=(document.get("metadata") or {}).get("order"),
+        order_ref=metadata.get("order"),
         started_at=at(document["start_date"]),
         canceled_at=maybe_at(document.get("canceled_at")),
         cancel_reason=leaving.get("reason"),
         cancel_feedback=leaving.get("feedback"),
         cancel_comment=leaving.get("comment"),
+        cancel_at=maybe_at(document.get("cancel_at")),
+        addon_items=tuple(read_item(other, metadata) for other in items if other is not item),
     )

@@ -36,7 +36,8 @@ def _view(order: Order | None) -> OrderView | None:
         return None
     return OrderView(
         order.id, order.vendor_id, OrderState(order.state), order.price_id, Money(order.asked_minor, order.currency),
-        order.free_until, order.attempt, order.stripe_session_id, order.checkout_url, order.expires_at, order.note, order.kind, order.provider, order.invoice_id,
+        order.free_until, order.attempt, order.stripe_session_id, order.checkout_url, order.expires_at, order.note,
+        order.kind, order.provider, order.invoice_id,
     )  # fmt: skip
 
 

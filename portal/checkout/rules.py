@@ -43,7 +43,9 @@ class Paid:
     quantity: int
 
 
-def mismatch(paid: Paid, *, customer_id: str | None, order_ref: str, stripe_price_id: str, unit: Money) -> str | None:
+def mismatch(
+    paid: Paid, *, customer_id: str | None, order_ref: str, stripe_price_id: str, unit: Money, quantity: int = 1
+) -> str | None:
     """Name the first thing in which the payment differs from what was asked, or None when all agrees."""
     pairs = [
         ("customer", paid.customer_id, customer_id),
@@ -51,6 +53,6 @@ def mismatch(paid: Paid, *, customer_id: str | None, order_ref: str, stripe_pric
         ("price", paid.stripe_price_id, stripe_price_id),
         ("currency", paid.unit.currency, unit.currency),
         ("amount", paid.unit.minor, unit.minor),
-        ("quantity", paid.quantity, 1),
+        ("quantity", paid.quantity, quantity),
     ]
     return next((what for what, got, asked in pairs if got != asked), None)

@@ -11,12 +11,13 @@ from portal.catalog import queries as catalog
 from portal.catalog.rules import Price, Tier
 from portal.checkout import transfer
 from portal.checkout.models import Order, OrderItem, Purchase
+from portal.checkout.orders import give_way, locked, open_orders
 from portal.checkout.rules import PAID_FOR, OrderState, Paid, free_until, mismatch
 from portal.identity import queries as identity
 from portal.kit import outbox, tenancy
 from portal.kit.actor import STRIPE, Actor
 from portal.kit.db import db
-from portal.kit.errors import Conflict, Invalid, NotFound
+from portal.kit.errors import Conflict, Invalid
 from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.subscriptions import mails
@@ -41,11 +42,11 @@ def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: d
         raise Conflict(N_("This vendor already pays for a tier. Change the plan instead."), code="already_paid")
     if price.stripe_price_id is None:
         raise Invalid(fields={"price": N_("This price is not known to Stripe yet: push the catalog.")})
-    for order in transfer.open_orders(vendor_id):
+    for order in open_orders(vendor_id):
         present = order.provider == Provider.STRIPE and order.price_id == price.id
         if present and order.expires_at > now + timedelta(minutes=31):
             return order
-        transfer.give_way(order, actor=actor, now=now)
+        give_way(order, actor=actor, now=now)
     transfer.stop_waiting(subscription, now=now)
     order = Order(
         vendor_id=vendor_id,
@@ -70,18 +71,6 @@ def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: d
     db.session.add(item)
     db.session.flush()
     return order
-
-
-def locked(order_id: int) -> tuple[VendorSubscription, Order]:
-    """The order with its vendor's subscription, locked in the house's order."""
-    vendor_id = db.session.scalar(select(Order.vendor_id).where(Order.id == order_id))
-    if vendor_id is None:
-        raise NotFound
-    subscription = lock(vendor_id)
-    order = db.session.scalars(
-        select(Order).where(Order.id == order_id).with_for_update().execution_options(populate_existing=True)
-    ).one()
-    return subscription, order
 
 
 def session_opened(order_id: int, session_id: str, url: str | None) -> None:
@@ -185,8 +174,8 @@ def _record_purchase(order: Order, settled: Settled, now: datetime) -> None:
     )
 
 
-def _tier_id(price_id: int) -> int | None:
-    price = catalog.price(price_id)
+def _tier_id(price_id: int | None) -> int | None:
+    price = catalog.price(price_id) if price_id else None
     return price.tier_id if price else None
 
 

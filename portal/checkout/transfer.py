@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
+from portal.addons import transfers as addon_transfers
 from portal.audit import service as audit
 from portal.billing import statements, transfers
 from portal.billing.models import BankStatementLine, BankTransfer, Invoice
 from portal.billing.rules import InvoiceStatus
 from portal.billing.transfer_rules import CLOSED, WAITING, TransferState
 from portal.catalog.rules import Price, Tier
+from portal.checkout import addon_orders
 from portal.checkout.models import Order, OrderItem, Purchase
+from portal.checkout.orders import PATIENCE, give_way, open_orders
 from portal.checkout.rules import PAID_FOR, OrderState, free_until
 from portal.kit.actor import SYSTEM, Actor
 from portal.kit.db import db
@@ -29,8 +32,6 @@ from portal.subscriptions.rules import Provider, Status
 from portal.subscriptions.states import Event, after
 from portal.subscriptions.transfer_periods import CHANGE, FIRST, RENEWAL, priced
 
-#: How long after its due date an unpaid order is still waited for.
-PATIENCE = timedelta(days=14)
 #: How far from today staff may set the beginning of a paid period.
 START_BACK, START_AHEAD = timedelta(days=62), timedelta(days=366)
 
@@ -57,31 +58,6 @@ def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: d
     elif subscription.status in (Status.TRIAL_ENDED, Status.CANCELLED):
         _stand(subscription, Event.AWAIT_PAYMENT, actor, now)
     return order
-
-
-def open_orders(vendor_id: int, kind: str | None = "subscription") -> list[Order]:
-    """What the vendor asked to buy and nobody paid yet, under a lock: a tier, an add-on, or (None) anything."""
-    wanted = select(Order).where(Order.vendor_id == vendor_id, Order.state == OrderState.OPEN)
-    if kind is not None:
-        wanted = wanted.where(Order.kind == kind)
-    return list(db.session.scalars(wanted.order_by(Order.id).with_for_update()))
-
-
-def give_way(order: Order, *, actor: Actor, now: datetime) -> None:
-    """Another order takes this one's place; its proforma is void. Conflict when part of its money has come in."""
-    invoice, transfer = _papers_of(order)
-    if transfer is not None and transfer.received_minor > 0:
-        raise Conflict(N_("Part of the money for the earlier order has arrived. Please write to support."), code="part")
-    order.state = OrderState.CANCELLED
-    if invoice is not None and invoice.status == InvoiceStatus.OPEN:
-        transfers.withdraw(invoice, by=actor.label, reason=None, now=now)
-
-
-def _papers_of(order: Order) -> tuple[Invoice | None, BankTransfer | None]:
-    if order.invoice_id is None:
-        return None, None
-    transfer = transfers.of_invoice(order.invoice_id, order.vendor_id)
-    return db.session.get(Invoice, order.invoice_id), transfer
 
 
 def _written(subscription: VendorSubscription, price: Price, tier: Tier, actor: Actor, now: datetime) -> Order:
@@ -225,19 +201,25 @@ def settle(
     now: datetime,
 ) -> None:  # fmt: skip
     """A paid invoice of ours does what it was written for: an order, a renewal, or a change of the tier."""
-    if order is not None:
+    if order is not None and order.kind == "addon":
+        addon_orders.fulfil_transfer(subscription, order, invoice, actor=actor, now=now)
+    elif order is not None:
         _fulfil(subscription, order, invoice, actor=actor, start=start, now=now)
+    elif invoice.reason in addon_transfers.OURS:
+        addon_transfers.paid(invoice.vendor_id, invoice, actor=actor, now=now)
     elif invoice.reason == RENEWAL:
         transfer_periods.renewal_paid(subscription, invoice, start=start, actor=actor, now=now)
         transfer_renewals.settle_scheduled(subscription, now=now)
+        addon_transfers.paid(invoice.vendor_id, invoice, actor=actor, now=now)
     elif invoice.reason == CHANGE:
         transfer_changes.paid(subscription, invoice, now=now)
 
 
 def _tell(subscription: VendorSubscription, transfer: BankTransfer, invoice: Invoice, now: datetime) -> None:
+    db.session.refresh(invoice, ["lines"])
     line = next((i for i in invoice.lines if i.price_id and i.amount_minor > 0), None)
-    tier = priced(line.price_id)[1].name if line is not None and line.price_id else ""
-    until = (line.period_end if line is not None else None) or subscription.period_end
+    tier = priced(line.price_id)[1].name if line is not None and line.price_id else invoice.lines[-1].description
+    until = (line or invoice.lines[-1]).period_end or subscription.period_end
     transfer_mails.approved(transfer, invoice, now, tier=tier, until=until)
 
 
@@ -256,7 +238,7 @@ def _fulfil(
         vendor_id=order.vendor_id,
         order_id=order.id,
         kind=order.kind,
-        tier_id=priced(order.price_id)[1].id,
+        tier_id=priced(order.price_id)[1].id if order.price_id else None,
         stripe_price_id=item.stripe_price_id,
         description=item.description,
         currency=order.currency,
@@ -284,7 +266,7 @@ def reject(transfer_id: int, reason: str, *, base_version: int, actor: Actor, no
     transfers.expect_waiting(transfer, base_version)
     data = {"transfer": transfer.reference, "reason": reason}
     audit.record(actor, "transfer.rejected", vendor_id=vendor_id, data=data, now=now)
-    if invoice.reason == RENEWAL:
+    if invoice.reason in (RENEWAL, addon_transfers.RENEWAL):
         transfers.ask_further(transfer, reason=reason, by=actor.label, now=now)
     else:
         transfers.withdraw(invoice, by=actor.label, reason=reason, now=now, rejected=True)
@@ -305,6 +287,8 @@ def cancel(transfer_id: int, vendor_id: int, *, actor: Actor, now: datetime) -> 
     transfers.expect_waiting(transfer)
     if invoice.reason == RENEWAL:
         raise Conflict(N_("A renewal ends with the subscription. Cancel that instead."), code="renewal")
+    if invoice.reason == addon_transfers.RENEWAL:
+        raise Conflict(N_("A renewal ends with the add-on. Cancel that instead."), code="renewal")
     if transfer.received_minor > 0:
         raise Conflict(N_("Part of the money has arrived. Please write to support."), code="part")
     transfers.withdraw(invoice, by=actor.label, reason=None, now=now)

@@ -194,7 +194,7 @@ def _redate(invoice: Invoice, start: datetime) -> None:
     """Let the period that the invoice pays for begin at ``start``: known for certain only when it is paid."""
     period = period_from(start, start, _cycle(invoice))
     for line in invoice.lines:
-        if line.price_id and not line.proration:
+        if (line.price_id or line.vendor_addon_id) and not line.proration:
             line.period_start, line.period_end = period.start, period.end
     invoice.period_start, invoice.period_end = period.start, period.end
     db.session.flush()

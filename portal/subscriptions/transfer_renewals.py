@@ -1,6 +1,6 @@
 """Renewals by transfer: invoiced ahead, reminded of, begun when paid, and behind when not (SUB-8, SUB-10)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from portal.billing import transfers
 from portal.billing.models import BankTransfer, Invoice
+from portal.billing.papers import NewLine
 from portal.billing.rules import InvoiceStatus
 from portal.billing.transfer_rules import WAITING, TransferState
 from portal.kit.actor import SYSTEM, Actor
@@ -19,9 +20,19 @@ from portal.settings import queries as settings
 from portal.subscriptions import changes, dunning, transfer_mails, transfer_periods
 from portal.subscriptions.history import lock, note
 from portal.subscriptions.models import TierChange, VendorSubscription
-from portal.subscriptions.proration import period_from
+from portal.subscriptions.proration import Period, period_from
 from portal.subscriptions.rules import ChangeState, Ended, Provider, Status, When
 from portal.subscriptions.transfer_periods import RENEWAL, priced, upcoming, whole_period
+
+#: Who else has lines in a renewal: the add-ons of the same interval. A room above sets it.
+_beside: Callable[[VendorSubscription, Period, str], Sequence[NewLine]] = lambda _subscription, _period, _currency: ()
+
+
+def along(lines: Callable[[VendorSubscription, Period, str], Sequence[NewLine]]) -> None:
+    """Let ``lines`` say what a renewal asks for beside the tier, for a period and in a currency."""
+    global _beside
+    _beside = lines
+
 
 #: Days before the due date on which is reminded; 0 is the day itself.
 REMINDERS = (3, 0)
@@ -87,9 +98,9 @@ def issue(subscription: VendorSubscription, now: datetime) -> Invoice | None:
     start = subscription.period_end
     same_cycle = subscription.price_id is not None and priced(subscription.price_id)[0].cycle == price.cycle
     period = period_from(subscription.anchor_at or start if same_cycle else start, start, price.cycle)
-    invoice = transfer_periods.ask(
-        subscription, [whole_period(tier, price, period)], price.amount.currency, reason=RENEWAL, due_at=start, now=now
-    )
+    currency = price.amount.currency
+    lines = [whole_period(tier, price, period), *_beside(subscription, period, currency)]
+    invoice = transfer_periods.ask(subscription, lines, currency, reason=RENEWAL, due_at=start, now=now)
     note(subscription, "renewal_invoiced", actor=SYSTEM, now=now, invoice=invoice.proforma_number, tier=tier.code,
          start=period.start.isoformat(), end=period.end.isoformat())  # fmt: skip
     return invoice

@@ -130,6 +130,16 @@ def owes(vendor_id: int) -> bool:
     return db.session.scalar(owed.limit(1)) is not None
 
 
+def pay_url(vendor_id: int) -> str | None:
+    """Stripe's page to pay the oldest invoice that is open."""
+    return db.session.scalar(
+        select(Invoice.hosted_url)
+        .where(Invoice.vendor_id == vendor_id, Invoice.status == InvoiceStatus.OPEN, Invoice.hosted_url.is_not(None))
+        .order_by(Invoice.id)
+        .limit(1)
+    )
+
+
 def _same_wish(change: TierChange, price: Price, when: When, base_version: int) -> bool:
     return (
         change.state == ChangeState.REQUESTED

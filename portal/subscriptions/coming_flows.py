@@ -4,16 +4,13 @@ The planned change of the tier stands in our table, what is planned for an add-o
 both outlive the schedule, which is let go before an upgrade or a cancellation and written anew from them.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from portal.gateways import stripe
-from portal.kit import outbox
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import changes, queries, remote
-from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.queries import Change
 from portal.subscriptions.remote import Planned, Remote
 
@@ -159,20 +156,3 @@ def let_go(held: queries.Held) -> bool:
     schedule = gateway.schedule(present.schedule_id)
     gateway.schedule_update(schedule["id"], params(document, present, schedule, None), f"keep-{held.id}-{number}")
     return True
-
-
-def keep_soon(subscription: VendorSubscription, present: Remote) -> None:
-    """Write a job that keeps the schedule right, once for every state that Stripe shows. The caller holds the lock.
-
-    An add-on that came or went, also in Stripe itself, is not in the phases that were written before.
-    """
-    if present.leaving or not (present.planned or (present.addon_items and present.schedule_id)):
-        return
-    state = (subscription.version, present.schedule_id, present.stripe_price_id, present.addon_items)
-    mark = hashlib.sha256(repr(state).encode()).hexdigest()[:16]
-    outbox.enqueue(
-        "subscriptions.keep_coming",
-        dedupe_key=f"keep-coming:{subscription.id}:{mark}",
-        vendor_id=subscription.vendor_id,
-        vendor=subscription.vendor_id,
-    )

@@ -1,6 +1,7 @@
 """Cancelling and taking it back where Stripe takes the money (SUB-7): written down, asked for, confirmed."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from portal.gateways import stripe
 from portal.gateways.stripe import StripeMismatch
@@ -12,6 +13,7 @@ from portal.subscriptions import endings, queries, remote
 from portal.subscriptions.endings import Wish
 from portal.subscriptions.flows import sync
 from portal.subscriptions.queries import Ending
+from portal.subscriptions.remote import Remote
 from portal.subscriptions.rules import Provider, Status
 
 #: Stripe's states in which there is nothing left to cancel.
@@ -86,7 +88,7 @@ def _cancel(held: Ending, stripe_id: str, at_once: bool, key: str) -> None:
     """A schedule would refuse it, so it is let go first; what is in effect already is left alone."""
     gateway = stripe.current()
     present = remote.read(gateway.subscription(stripe_id))
-    if present.status in OVER or (present.cancel_at_period_end and not at_once):
+    if present.status in OVER or (present.leaving and not at_once):
         return
     if present.schedule_id:
         gateway.schedule_release(present.schedule_id, f"release-{present.schedule_id}")
@@ -95,7 +97,16 @@ def _cancel(held: Ending, stripe_id: str, at_once: bool, key: str) -> None:
         params = {"invoice_now": True, "prorate": True, "cancellation_details": details}
         gateway.subscription_cancel(stripe_id, params, key)
     else:
-        gateway.subscription_update(stripe_id, {"cancel_at_period_end": True, "cancellation_details": details}, key)
+        gateway.subscription_update(stripe_id, {**_end_of(present), "cancellation_details": details}, key)
+
+
+def _end_of(present: Remote) -> dict[str, Any]:
+    """The end of the tier's period. Stripe takes ``cancel_at_period_end`` for that of whichever item ends first, so an
+    add-on of another cycle needs the date said; what is paid for it beyond that day is credited.
+    """
+    if all(item.period_end == present.period_end for item in present.addon_items):
+        return {"cancel_at_period_end": True}
+    return {"cancel_at": int(present.period_end.timestamp())}
 
 
 def _came_through(vendor_id: int, stripe_id: str, at_once: bool) -> bool:
@@ -137,11 +148,18 @@ def carry_on_resume(vendor_id: int, cause: str, *, by: str) -> None:
             number = endings.attempt(vendor_id, None)
         if number is None:
             return
-        params = {"cancel_at_period_end": False}
-        stripe.current().subscription_update(held.stripe_subscription_id, params, f"resume-{held.id}-{number}")
+        _go_on(held.stripe_subscription_id, f"resume-{held.id}-{number}")
     end_reading()
     sync(vendor_id, held.stripe_subscription_id)
     with unit_of_work():
         known = endings.taken_back(vendor_id, cause, by=by, now=clock.business())
     if not known:
         raise Conflict
+
+
+def _go_on(stripe_id: str, key: str) -> None:
+    """Take back the end of the period or the date, whichever Stripe holds."""
+    present = remote.read(stripe.current().subscription(stripe_id))
+    if present.leaving:
+        params = {"cancel_at_period_end": False} if present.cancel_at_period_end else {"cancel_at": ""}
+        stripe.current().subscription_update(stripe_id, params, key)

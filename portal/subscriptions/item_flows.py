@@ -228,7 +228,7 @@ def _open(vendor_id: int, now: datetime) -> Held:
         raise PaymentRequired(
             N_("An invoice is unpaid. Pay it first, then change your add-ons."),
             code="invoice_unpaid",
-            action=(N_("Pay the invoice"), queries.pay_url(vendor_id) or ""),
+            action=(N_("Pay the invoice"), changes.pay_url(vendor_id) or ""),
         )
     if not takes_items(vendor_id, now):
         raise Conflict(N_("Add-ons cannot be put on this subscription now."), code="no_items")

@@ -122,7 +122,7 @@ def reactivated(subscription: VendorSubscription, since: datetime | None, now: d
 def cancel_scheduled(subscription: VendorSubscription, by: str, now: datetime) -> None:
     """Cancelled for the end of the period: until when everything stays open."""
     _send("cancel_scheduled", subscription.vendor_id, _iso(subscription.cancelled_at), now, tier=_tier(subscription),
-          by=by, ends_at=subscription.period_end.isoformat())  # fmt: skip
+          by=by, ends_at=(subscription.cancel_at or subscription.period_end).isoformat())  # fmt: skip
 
 
 def cancelled(subscription: VendorSubscription, by: str, cause: str, now: datetime) -> None:

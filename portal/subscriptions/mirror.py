@@ -1,5 +1,6 @@
 """From what Stripe says to what we hold: the mirror of a subscription, and the one verb for a paid period."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from portal.catalog import queries as catalog
 from portal.catalog.rules import Cycle, Price, Tier
 from portal.credits import service as credits
 from portal.credits.rules import EntryKind, LotKind, lot_expiry
+from portal.kit import outbox
 from portal.kit.actor import STRIPE, SYSTEM, Actor
 from portal.kit.errors import Conflict
 from portal.kit.text import N_
@@ -55,7 +57,8 @@ def mirror(subscription: VendorSubscription, remote: Remote, *, actor: Actor = S
         "stripe_schedule_id": remote.schedule_id,
         "period_start": remote.period_start,
         "period_end": remote.period_end,
-        "cancel_at_period_end": remote.cancel_at_period_end,
+        "cancel_at_period_end": remote.leaving,
+        "cancel_at": remote.ends_elsewhere,
         "trial_ends_at": remote.trial_end,
         "payment_method": remote.card.shown() if remote.card else subscription.payment_method,
     }
@@ -69,7 +72,23 @@ def mirror(subscription: VendorSubscription, remote: Remote, *, actor: Actor = S
     _tell_history(subscription, differing, before, actor, now)
     _follow_ending(subscription, remote, differing, actor, now)
     changes.settle(subscription, remote, now)
+    _keep_coming(subscription, remote)
     return moved or bool(differing)
+
+
+def _keep_coming(subscription: VendorSubscription, remote: Remote) -> None:
+    """Have the schedule kept right, once for every state that Stripe shows: an add-on that came or went, also in Stripe
+    itself, is not in the phases that were written before.
+    """
+    if remote.leaving or not (remote.planned or (remote.addon_items and remote.schedule_id)):
+        return
+    state = (subscription.version, remote.schedule_id, remote.stripe_price_id, remote.addon_items)
+    outbox.enqueue(
+        "subscriptions.keep_coming",
+        dedupe_key=f"keep-coming:{subscription.id}:{hashlib.sha256(repr(state).encode()).hexdigest()[:16]}",
+        vendor_id=subscription.vendor_id,
+        vendor=subscription.vendor_id,
+    )
 
 
 def _stand(subscription: VendorSubscription, remote: Remote, actor: Actor, now: datetime) -> bool:
@@ -100,7 +119,7 @@ def _behind_since(subscription: VendorSubscription, now: datetime) -> datetime:
 
 def _end(subscription: VendorSubscription, remote: Remote, actor: Actor, now: datetime) -> None:
     """The end; whoever of ours asked for it at once writes the mail, or not (``endings.confirmed``)."""
-    announced = remote.cancel_at_period_end and now >= remote.period_end
+    announced = remote.leaving and now >= (remote.cancel_at or remote.period_end)
     asked_here = subscription.cancelled_at is not None and not announced
     unpaid = remote.cancel_reason == "payment_failed"
     why = "payment failed" if unpaid else None
@@ -117,12 +136,12 @@ def _follow_ending(
         endings.forget(subscription)
     elif "cancel_at_period_end" not in differing or subscription.status == Status.CANCELLED:
         return
-    elif remote.cancel_at_period_end and subscription.cancelled_at is None:
+    elif remote.leaving and subscription.cancelled_at is None:
         subscription.cancelled_at = remote.canceled_at or now
         subscription.cancel_feedback, subscription.cancel_comment = remote.cancel_feedback, remote.cancel_comment
         note(subscription, "cancellation_changed", actor=actor, now=now, at_period_end=True)
         mails.cancel_scheduled(subscription, "", now)
-    elif not remote.cancel_at_period_end and subscription.cancelled_at is not None:
+    elif not remote.leaving and subscription.cancelled_at is not None:
         cause = f"stripe:{subscription.cancelled_at.isoformat()}"
         endings.forget(subscription)
         note(subscription, "cancellation_changed", actor=actor, now=now, at_period_end=False)
@@ -145,7 +164,8 @@ def _tell_history(
     if "period_start" in differing and "stripe_subscription_id" not in differing:
         note(subscription, "period_started", actor=actor, now=now, start=subscription.period_start.isoformat(),
              end=subscription.period_end.isoformat())  # fmt: skip
-    if differing & {"payment_method", "stripe_schedule_id", "trial_ends_at", "period_end", "cancel_at_period_end"}:
+    counted = "payment_method stripe_schedule_id trial_ends_at period_end cancel_at_period_end cancel_at"
+    if differing & set(counted.split()):
         subscription.version += 1
 
 

@@ -94,7 +94,8 @@ def ending(vendor_id: int) -> Ending:
         raise NotFound
     return Ending(
         found.id, vendor_id, Status(found.status), Provider(found.provider), found.cancelled_at,
-        found.cancel_at_period_end, found.cancel_feedback, found.cancel_comment, found.period_end, found.version,
+        found.cancel_at_period_end, found.cancel_feedback, found.cancel_comment, found.cancel_at or found.period_end,
+        found.version,
         found.stripe_subscription_id,
     )  # fmt: skip
 
@@ -151,16 +152,6 @@ def owner(stripe_subscription_id: str) -> tuple[int | None, str | None]:
         )
     ).first()
     return (row[0], row[1]) if row else (None, None)
-
-
-def pay_url(vendor_id: int) -> str | None:
-    """Stripe's page to pay the oldest invoice that is open."""
-    return db.session.scalar(
-        select(Invoice.hosted_url)
-        .where(Invoice.vendor_id == vendor_id, Invoice.status == InvoiceStatus.OPEN, Invoice.hosted_url.is_not(None))
-        .order_by(Invoice.id)
-        .limit(1)
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +277,14 @@ class Overview:
     pending: PendingChange | None
     past_due_since: datetime | None = None
     cancelled_at: datetime | None = None
+    cancel_at: datetime | None = None
     #: Paid ahead by transfer: until when, although that period has not begun.
     paid_until: datetime | None = None
+
+    @property
+    def ends_at(self) -> datetime:
+        """When it ends where an end is planned (``cancel_at_period_end``): with its period, or on another day."""
+        return self.cancel_at or self.period_end
 
     def free_until(self, now: datetime) -> datetime | None:
         """The end of a trial that still runs."""
@@ -314,7 +311,7 @@ def overview(vendor_id: int) -> Overview | None:
             VendorSubscription.tier_id, VendorSubscription.tier_code, VendorSubscription.price_id,
             VendorSubscription.started_at, VendorSubscription.trial_ends_at, VendorSubscription.period_start,
             VendorSubscription.period_end, VendorSubscription.cancel_at_period_end, VendorSubscription.payment_method,
-            VendorSubscription.past_due_since, VendorSubscription.cancelled_at, paid_until.label("paid_until"),
+            VendorSubscription.past_due_since, VendorSubscription.cancelled_at, VendorSubscription.cancel_at, paid_until.label("paid_until"),
             SubscriptionTier.name.label("tier_name"), TierPrice.amount_minor, TierPrice.currency, TierPrice.cycle,
             CreditAccount.balance, TierChange.state.label("change_state"), TierChange.effective_at,
             TierChange.actor_label, TierChange.expires_at, TierChange.choices,
@@ -364,6 +361,7 @@ def _overview(row: Any) -> Overview:
         pending=pending,
         past_due_since=row.past_due_since,
         cancelled_at=row.cancelled_at,
+        cancel_at=row.cancel_at,
         paid_until=row.paid_until,
     )
 

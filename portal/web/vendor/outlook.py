@@ -65,7 +65,10 @@ def outlook(held: Overview | None, now: datetime) -> Outlook:
     if held.provider == Provider.NONE or held.status not in RUNNING:
         return NOTHING
     if held.cancel_at_period_end:
-        return Outlook(_days(runs_until, now), None, runs_until, None, held.period_end)
+        renews = held.ends_at > held.period_end  # it ends on a later day, so what comes before is charged still
+        return Outlook(
+            _days(runs_until, now), None, runs_until, _charge(held, runs_until) if renews else None, held.ends_at
+        )
     if held.status != Status.ACTIVE:
         return NOTHING
     if held.paid_until and held.amount is not None:  # by transfer, ahead: free days are over with that, as for the rest

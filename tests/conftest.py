@@ -49,7 +49,12 @@ def sandbox_server(folder: Path) -> Iterator[servers.Sandbox]:
 def built_app(folder: Path, sandbox_server: servers.Sandbox) -> Iterator[Flask]:
     """The app, built once per test process on a database of its own."""
     url = url_for_worker(folder)
+    import stripe
+
     from portal.app import create_app
+
+    # The SDK's pauses between its tries at an answer of 500 are counted in seconds: nobody waits for them here.
+    stripe.HTTPClient.INITIAL_DELAY, stripe.HTTPClient.MAX_DELAY = 0.01, 0.02
 
     app = create_app(
         Config(

@@ -2,8 +2,7 @@
 
 from portal.kit import clock, log, outbox, tasks, tenancy
 from portal.kit.db import db
-from portal.kit.models import OutboxJob
-from portal.kit.outbox import Claim
+from portal.kit.outbox import Claim, Taken
 from portal.kit.unit_of_work import unit_of_work
 
 logger = log.get(__name__)
@@ -27,7 +26,7 @@ def execute(job_id: int, token: int) -> bool:
         db.session.remove()
 
 
-def _attempt(job: OutboxJob, claim: Claim) -> bool:
+def _attempt(job: Taken, claim: Claim) -> bool:
     name, attempt = job.task, job.attempts
     scope = tenancy.scoped(job.vendor_id) if job.vendor_id else tenancy.unscoped(f"job {name}")
     task = tasks.find(name)
@@ -48,7 +47,7 @@ def _attempt(job: OutboxJob, claim: Claim) -> bool:
     return True
 
 
-def _run(task: tasks.Task, job: OutboxJob, claim: Claim) -> None:
+def _run(task: tasks.Task, job: Taken, claim: Claim) -> None:
     if task.kind == "verb":
         with unit_of_work():
             task.handler(**job.args)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import Update, func, or_, select, update
 
 from portal.kit import clock, log, tasks
 from portal.kit.db import db, insert_once
@@ -24,6 +24,17 @@ class Claim:
 
     job_id: int
     token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job as an attempt needs it; ``attempts`` counts this one too."""
+
+    task: str
+    args: dict[str, Any]
+    vendor_id: int | None
+    request_id: str
+    attempts: int
 
 
 class LeaseLostError(RuntimeError):
@@ -97,11 +108,11 @@ def claim_due(limit: int = IN_FLIGHT_CAP) -> list[Claim]:
         .with_for_update(skip_locked=True)
     )
     claims = [Claim(row.id, row.lease_token + 1) for row in db.session.execute(due)]
-    for claim in claims:
+    if claims:
         db.session.execute(
             update(OutboxJob)
-            .where(OutboxJob.id == claim.job_id)
-            .values(lease_until=now + LEASE, lease_token=claim.token)
+            .where(OutboxJob.id.in_([claim.job_id for claim in claims]))
+            .values(lease_until=now + LEASE, lease_token=OutboxJob.lease_token + 1)
             .execution_options(synchronize_session=False)
         )
     return claims
@@ -118,22 +129,33 @@ def give_back(claims: list[Claim]) -> None:
         )
 
 
-def take(claim: Claim) -> OutboxJob | None:
-    """Start an attempt: count it and renew the lease. None when it is done or claimed anew. Inside a unit of work."""
-    job = locked(claim.job_id)
-    if job is None or job.state != "pending" or job.lease_token != claim.token:
-        return None
-    job.attempts += 1
-    job.lease_until = clock.wall() + LEASE
-    return job
+def take(claim: Claim) -> Taken | None:
+    """Start an attempt: count it and renew the lease. None when it is done or claimed anew. Inside a unit of work.
+
+    One statement: whoever holds the newest claim matches the row, and only one can.
+    """
+    row = db.session.execute(
+        _held_by(claim)
+        .values(attempts=OutboxJob.attempts + 1, lease_until=clock.wall() + LEASE)
+        .returning(OutboxJob.task, OutboxJob.args, OutboxJob.vendor_id, OutboxJob.request_id, OutboxJob.attempts)
+    ).first()
+    return Taken(*row) if row else None
 
 
 def finish(claim: Claim) -> None:
     """Mark the job done in the transaction of its effect; LeaseLostError undoes an effect that came too late."""
-    job = locked(claim.job_id)
-    if job is None or job.state != "pending" or job.lease_token != claim.token:
+    marked = _held_by(claim).values(state="done", done_at=clock.wall(), lease_until=None, last_error=None)
+    if db.session.execute(marked.returning(OutboxJob.id)).first() is None:
         raise LeaseLostError(f"job {claim.job_id}")
-    job.state, job.done_at, job.lease_until, job.last_error = "done", clock.wall(), None, None
+
+
+def _held_by(claim: Claim) -> Update:
+    """An UPDATE of the job's row that matches for the holder of its newest claim alone."""
+    return (
+        update(OutboxJob)
+        .where(OutboxJob.id == claim.job_id, OutboxJob.state == "pending", OutboxJob.lease_token == claim.token)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def fail(claim: Claim, error: str, max_attempts: int) -> None:

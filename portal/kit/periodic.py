@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import select
+
 from portal.kit import clock, outbox, tasks
 from portal.kit.db import db, insert_once
 from portal.kit.models import PeriodicRun
@@ -32,8 +34,12 @@ def insert_due() -> int:
     Schedulers that run side by side wait for each other at the task's row, so each period is inserted by one of them.
     """
     inserted = 0
+    rows = db.session.execute(select(PeriodicRun.task, PeriodicRun.period_at))
+    served = {row.task: row.period_at for row in rows}
     for task in tasks.all_periodic():
         now = clock.business() if task.clock == "business" else clock.wall()
+        if served.get(task.task, EPOCH) >= period_of(now, task.every):
+            continue  # most looks find nothing due: they take no lock
         row = _locked(task.task)
         last = row.period_at if row.period_at > EPOCH else None
         for period in due_periods(last, now, task):

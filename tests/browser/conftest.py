@@ -23,8 +23,8 @@ PATIENCE = 30_000
 expect.set_options(timeout=PATIENCE)
 #: Chromium reports every error answer as a console error; those answers are looked at by the tests themselves.
 EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (4\d\d|503)")
-#: The empty portal can be seen only before anybody has come; the journey moves time on by weeks, so it comes last.
-FIRST, LAST = "test_before_anybody_has_come", "test_journey"
+#: The empty portal can be seen only before anybody has come.
+FIRST = "test_before_anybody_has_come"
 
 
 @pytest.fixture(scope="session")
@@ -196,7 +196,7 @@ def shots() -> Path | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Journeys run only where a browser is, in an order that suits the stack that they share."""
+    """Journeys run only where a browser is, first who must see the shared stack empty."""
     for item in items:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.browser)
@@ -207,4 +207,4 @@ def _place(item: pytest.Item) -> int:
     """Journeys come first, then what waits for processes: they take longest, while others work off the rest."""
     if "tests/browser" not in str(item.path):
         return 3 if "tests/faults" in str(item.path) else 4
-    return 0 if item.name == FIRST else 2 if item.path.stem == LAST else 1
+    return 1 if item.name == FIRST else 2

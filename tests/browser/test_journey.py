@@ -1,15 +1,27 @@
 """The main job, as a newcomer does it in a browser: from the pricing page to a renewed subscription."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import stack as stacks
 from tests.browser import steps
-from tests.browser.conftest import OpenAs, OpenPage
+from tests.browser.conftest import OpenPage
 from tests.browser.stack import Stack
 
 EMAIL = "elif@kilim.example"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A portal of its own: weeks go by in it, and every vendor of the other journeys would live through them too."""
+    running = stacks.start(tmp_path_factory.mktemp("journey") / "var")
+    running.invitation = running.flask("staff", "add", steps.ADMIN, "--name", "Grace Hopper", "--role", "admin")
+    yield running
+    running.stop()
 
 
 def look(page: Page, shots: Path | None, name: str) -> None:
@@ -17,16 +29,17 @@ def look(page: Page, shots: Path | None, name: str) -> None:
         page.screenshot(path=shots / f"{name}.png", full_page=True)
 
 
-def test_from_pricing_to_a_renewed_subscription(
-    open_page: OpenPage, open_as: OpenAs, stack: Stack, shots: Path | None
-) -> None:
-    page = open_page()
+def test_from_pricing_to_a_renewed_subscription(open_page: OpenPage, stack: Stack, shots: Path | None) -> None:
+    page, admin = open_page(), open_page()
+    steps.follows_invitation(admin, stack)
+    steps.signs_in(admin, steps.ADMIN)
+    admin.wait_for_url(lambda url: "/sign-in" not in url)
     _tries_it(page, shots)
     code = _adds_a_card(page, shots)
     stack.conduct("--days", "15")
     _has_been_charged(page, code, shots)
     stack.conduct("--days", "9")
-    due = _is_upgraded_by_an_admin(open_as(steps.ADMIN), shots)
+    due = _is_upgraded_by_an_admin(admin, shots)
     _is_told_and_charged(page, code, due)
     stack.conduct("--days", "22")
     _is_renewed_once(page, code, shots)

@@ -5,8 +5,8 @@ A scheduler of our own, because pytest 9.2 no longer shows xdist's groups in the
 
 from xdist.scheduler import LoadScopeScheduling
 
-#: The journeys share one stack; the one without Stripe has a stack of its own.
-ALONE = ("tests/browser/test_transfer.py", "tests/faults/", "tests/browser/")
+#: The journeys share one stack; those in which weeks go by, or that know no Stripe, have a stack of their own.
+ALONE = ("tests/browser/test_transfer.py", "tests/browser/test_journey.py", "tests/faults/", "tests/browser/")
 
 
 class Together(LoadScopeScheduling):

@@ -36,6 +36,7 @@ from portal.subscriptions.models import Trial
 from portal.subscriptions.rules import ChangeState, When, add_months
 from tests.kit.conftest import pass_time
 from tests.subscriptions.conftest import ADMIN
+from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
 from tests.support.stories import (
     Somebody,
@@ -68,11 +69,14 @@ class Life(RuleBasedStateMachine):
     client: FlaskClient
     sandbox: Sandbox
     travel: Travel
+    #: Every life begins in the same empty world: nobody of an earlier one is charged beside it.
+    scene: Scene
     #: Hours after which somebody looks: a day, or (0) only when the time is over.
     looks: int
 
     @initialize(tier=st.sampled_from(sorted(TIERS)))
     def begin(self, tier: str) -> None:
+        self.scene("subscription machine", push_catalog)
         number = next(NUMBERS)
         self.who: Somebody = signs_up(tier, f"v{number}@shop.example", f"Shop {number}")
         self.card = own_card(number)
@@ -210,11 +214,6 @@ class Life(RuleBasedStateMachine):
         pass_time(60)
         settle(self.sandbox, self.client)
 
-    def teardown(self) -> None:
-        """Nobody of an earlier life goes on being charged beside the next one."""
-        if getattr(self, "status", "") in RUNNING:
-            self._cancel(Wish(at_once=True, notify=False), ADMIN)
-
     @invariant()
     def both_say_the_same(self) -> None:
         if not hasattr(self, "who"):
@@ -260,11 +259,9 @@ def assert_apart(periods: list[tuple]) -> None:
         assert end <= start
 
 
-def run(
-    client: FlaskClient, sandbox: Sandbox, travel: Travel, *, examples: int, steps: int, looks: int = 0, seed: int = 0
-) -> None:
-    push_catalog()
-    values = {"client": client, "sandbox": sandbox, "travel": travel, "looks": looks}
+def run(scene: Scene, *, examples: int, steps: int, looks: int = 0, seed: int = 0) -> None:
+    around = {"client": scene.client, "sandbox": scene.sandbox, "travel": scene.travel}
+    values = {**around, "scene": scene, "looks": looks}
     machine = seeded(seed)(type("LifeHere", (Life,), values)) if not looks else type("LifeHere", (Life,), values)
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
@@ -281,12 +278,12 @@ REPEATED = (pytest.mark.thorough, pytest.mark.once)
 
 
 @pytest.mark.parametrize("part", [1, *(pytest.param(n, marks=REPEATED) for n in (2, 3, 4, 5))])
-def test_a_life_is_what_a_plain_model_says(client: FlaskClient, sandbox: Sandbox, travel: Travel, part: int) -> None:
+def test_a_life_is_what_a_plain_model_says(scene: Scene, part: int) -> None:
     """Fifty lives of thirty steps, in parts that several processes share."""
-    run(client, sandbox, travel, examples=10, steps=30, seed=part)
+    run(scene, examples=10, steps=30, seed=part)
 
 
 @pytest.mark.soak
-def test_many_lives_are_what_a_plain_model_says(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> None:
+def test_many_lives_are_what_a_plain_model_says(scene: Scene) -> None:
     """The same, looked at every day."""
-    run(client, sandbox, travel, examples=500, steps=50, looks=24)
+    run(scene, examples=500, steps=50, looks=24)

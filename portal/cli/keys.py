@@ -6,15 +6,21 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
+from portal.addons import certificates
 from portal.identity import second_factor
 from portal.kit.crypto import CannotOpenError
 from portal.kit.unit_of_work import unit_of_work
+from portal.notifications import webhooks
 
 group = AppGroup("keys", help="The keys that secrets in the database are kept under.")
 BATCH = 200
 
 #: Who keeps sealed values: (after which id, how many) → (how many were sealed anew, where to go on or None).
-KEEPERS: Mapping[str, Callable[[int, int], tuple[int, int | None]]] = {"second factors": second_factor.reseal}
+KEEPERS: Mapping[str, Callable[[int, int], tuple[int, int | None]]] = {
+    "second factors": second_factor.reseal,
+    "webhook endpoints": webhooks.reseal,
+    "certificates": certificates.reseal,
+}
 
 
 def register(app: Flask) -> None:

@@ -4,7 +4,7 @@ A recipe module defines its steps, builds a ``Recipe`` and hands it to ``registe
 imports them all). The engine (``runner``) calls a step like this, at each attempt:
 
 1. ``reference(ctx)``: our own name for the thing, written to the row *before* anybody outside hears of it;
-2. ``find(ctx)``, unless this is the very first attempt: is it there already? An answer that was lost is found again;
+2. ``find(ctx)``: is it there already? An answer that was lost is found again, nothing is made twice;
 3. ``act(ctx)``, only when nothing was found;
 4. ``keep(ctx, outcome)``, inside the transaction that records the outcome: what the room's own tables should show.
 
@@ -28,7 +28,8 @@ class Context:
 
     ``config``, ``variant`` and ``quantity`` are the add-on's as they are now; ``input`` is what this run was begun
     with. ``reference`` is what is written on the step's row. ``results`` holds what steps came to, by their code: the
-    newest of each over all runs of this add-on, so that a TEARDOWN knows what its SETUP made.
+    newest of each over all runs of this add-on, so that a TEARDOWN knows what its SETUP made. Each holds the step's
+    ``reference`` too, also when the step never finished: what it may have made has to be looked for.
     """
 
     vendor_id: int
@@ -47,6 +48,7 @@ class Context:
     attempt: int
     reference: str | None
     results: Mapping[str, Mapping[str, Any]]
+    promised_at: datetime | None
     now: datetime
 
 

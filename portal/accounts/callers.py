@@ -7,7 +7,7 @@ version and brings the grants along only when it has changed: one query either w
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
@@ -28,10 +28,11 @@ from portal.kit.text import N_
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.rules import Status
 from portal.usage.models import UsageCounter
-from portal.usage.rules import EPOCH
+from portal.usage.rules import EPOCH, usage_window
 
 #: Vendors whose rights one process keeps; the one that was longest not asked for goes first.
 KEPT = 10_000
+LONGEST_MONTH = timedelta(days=31)
 INVALID = N_("This API key is not valid.")
 
 
@@ -122,7 +123,7 @@ def by_key(key: KeyText, *, code: str | None, metric: str | None, now: datetime)
     told = {"name": key.prefix, "code": code, "known": known.rights.version if known else -1, "now": now}
     counting = metric in _METRICS
     if counting:
-        told |= {"metric": metric, "epoch": EPOCH}
+        told |= {"metric": metric, "epoch": _counted_from(str(metric), now)}
     with tenancy.unscoped("the key at the door decides the tenant"):
         statement = _KEYS[code is not None, counting, metric in PER_PERIOD]
         rows = db.session.execute(statement, told).all()
@@ -139,7 +140,7 @@ def by_key(key: KeyText, *, code: str | None, metric: str | None, now: datetime)
         vendor=_vendor(row),
         rights=rights,
         frame=_frame(row),
-        used=row.used if counting else None,
+        used=_used(rows, str(metric), now) if counting else None,
         key_id=row.key_id,
         last_used_at=row.last_used_at,
     )
@@ -153,7 +154,7 @@ def by_token(claims: Claims, *, metric: str | None, now: datetime) -> Caller:
     counting = metric in _METRICS
     told: dict[str, Any] = {"name": claims.user_id, "account": claims.account_id, "known": -1, "now": now}
     if counting:
-        told |= {"metric": metric, "epoch": EPOCH}
+        told |= {"metric": metric, "epoch": _counted_from(str(metric), now)}
     with tenancy.unscoped("the token at the door decides the tenant"):
         rows = db.session.execute(_TOKENS[counting, metric in PER_PERIOD], told).all()
     if not rows:
@@ -169,7 +170,7 @@ def by_token(claims: Claims, *, metric: str | None, now: datetime) -> Caller:
         vendor=_vendor(row),
         rights=_read(rows, now).rights,
         frame=_frame(row),
-        used=row.used if counting else None,
+        used=_used(rows, str(metric), now) if counting else None,
     )
 
 
@@ -214,7 +215,7 @@ def _rights(rows: Sequence[Any], name: tuple[str, str | None], known: _Known | N
 
 def _read(rows: Sequence[Any], now: datetime) -> _Known:
     """Add up the grants that hold now; those of later only say until when this is true."""
-    found = [row for row in rows if row.source is not None]
+    found = list({row.grant_id: row for row in rows if row.source is not None}.values())
     live = [
         Grant(Source(r.source), r.source_ref, Kind(r.kind), r.key, r.amount, r.level)
         for r in found
@@ -222,6 +223,19 @@ def _read(rows: Sequence[Any], now: datetime) -> _Known:
     ]
     turns = [at for row in found for at in (row.valid_from, row.valid_until) if at is not None and at > now]
     return _Known(combine(rows[0].version or 0, live), min(turns, default=None))
+
+
+def _counted_from(metric: str, now: datetime) -> datetime:
+    return now - LONGEST_MONTH if metric in PER_PERIOD else EPOCH
+
+
+def _used(rows: Sequence[Any], metric: str, now: datetime) -> int | None:
+    """The counter of the month of usage that ``now`` lies in, or the level."""
+    start = rows[0].period_start
+    if start is None and metric in PER_PERIOD:
+        return None
+    wanted = usage_window(start, now) if metric in PER_PERIOD else EPOCH
+    return next((row.used for row in rows if row.counted_from == wanted), None)
 
 
 _METRICS = frozenset(Metric)
@@ -239,6 +253,7 @@ _VENDOR = (
     EntitlementVersion.open_until,
 )
 _GRANT = (
+    EntitlementGrant.id.label("grant_id"),
     EntitlementGrant.source,
     EntitlementGrant.source_ref,
     EntitlementGrant.kind,
@@ -266,13 +281,12 @@ def _with_rights(statement: Select[*tuple[Any, ...]], counting: bool, per_period
     )
     if counting:
         epoch = bindparam("epoch", type_=UsageCounter.period_start.type)
-        begun = EntitlementVersion.period_start if per_period else epoch
-        counted = and_(
-            UsageCounter.vendor_id == Vendor.id,
-            UsageCounter.metric == bindparam("metric"),
-            UsageCounter.period_start == begun,
+        # A month of usage begins less than 31 days ago: at most two rows, of which _used takes the right one.
+        begun = UsageCounter.period_start.between(epoch, now) if per_period else UsageCounter.period_start == epoch
+        counted = and_(UsageCounter.vendor_id == Vendor.id, UsageCounter.metric == bindparam("metric"), begun)
+        statement = statement.outerjoin(UsageCounter, counted).add_columns(
+            UsageCounter.used, UsageCounter.period_start.label("counted_from")
         )
-        statement = statement.outerjoin(UsageCounter, counted).add_columns(UsageCounter.used)
     return statement.order_by(EntitlementGrant.id)
 
 

@@ -1,7 +1,7 @@
 """What opening an account leaves for later."""
 
-from portal.accounts import flows
-from portal.kit import tasks
+from portal.accounts import flows, webhook_mails
+from portal.kit import clock, tasks
 
 
 @tasks.task("accounts.make_stripe_customer", kind="flow")
@@ -20,3 +20,9 @@ def tell_stripe_legal_data(for_vendor: int) -> None:
 def tell_stripe_address(user_id: int) -> None:
     """An owner has another address: invoices and receipts of Stripe's must go there too."""
     flows.tell_address(user_id)
+
+
+@tasks.task("accounts.tell_webhook_failing")
+def tell_webhook_failing(endpoint_id: int) -> None:
+    """An endpoint took nothing for three days: its owner is told."""
+    webhook_mails.failing(endpoint_id, now=clock.business())

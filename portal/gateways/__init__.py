@@ -1,7 +1,7 @@
 """The only code that speaks to the network: Stripe, mail, private files, DNS, registrar, mailboxes."""
 
 from config import Config
-from portal.gateways import dns, mail, mailboxes, registrar, storage, stripe
+from portal.gateways import dns, mail, mailboxes, outgoing, registrar, storage, stripe
 
 
 def configure(config: Config) -> None:
@@ -16,3 +16,4 @@ def configure(config: Config) -> None:
     dns.configure(config)
     registrar.configure(config)
     mailboxes.configure(config)
+    outgoing.configure(config)

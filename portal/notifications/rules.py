@@ -48,6 +48,7 @@ def _maybe_money(value: Any) -> bool:
 
 _LOGIN = {"user_id": _number}
 _VENDOR = {"vendor_code": _text, "vendor_name": _text}
+_ADDON = {"addon": _text, "addon_id": _number}
 _TICKET = {"subject": _text, "body": _text, "by": _text}
 
 KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
@@ -141,14 +142,33 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "addon_ended": {**_VENDOR, "addon": _text, "detail": _text, "cause": _text, "ended_at": _date},
         "addon_unpaid": {**_VENDOR, "addon": _text, "detail": _text, "amount": _maybe_money, "ends_at": _date},
         "addons_closing": {**_VENDOR, "addons": _text, "ends_at": _date},
+        "addon_ready": {**_VENDOR, **_ADDON},
+        "addon_failed": {**_VENDOR, **_ADDON},
+        "addon_late": {**_VENDOR, **_ADDON, "promised_at": _date},
+        "addon_needs_you": {**_VENDOR, **_ADDON, "step": _text},
+        "certificate_renewed": {**_VENDOR, **_ADDON, "name": _text, "ends_at": _date},
+        "provisioning_for_staff": {
+            **_VENDOR,
+            "addon": _text,
+            "run_id": _number,
+            "why": _text,
+            "step": _text,
+            "due_at": _maybe_date,
+        },
         "invitation": {
-            "vendor_name": _text, "by": _text, "role": _text, "invitation_id": _number, "expires_at": _date,
+            "vendor_name": _text,
+            "by": _text,
+            "role": _text,
+            "invitation_id": _number,
+            "expires_at": _date,
         },
         "invitation_accepted": {**_VENDOR, "who": _text, "email": _text, "role": _text},
         "role_changed": {**_VENDOR, "by": _text, "role": _text},
         "member_removed": {"vendor_name": _text, "by": _text},
         "member_left": {**_VENDOR, "who": _text},
         "ownership_transferred": {**_VENDOR, "before": _text, "after": _text, "is_new": _number},
+        "webhook_failing": {**_VENDOR, "host": _text, "since_at": _date},
+        "webhook_failing_staff": {"host": _text, "since_at": _date},
         "ticket_answered": {**_VENDOR, **_TICKET, "ticket_id": _number},
         "contact_answered": _TICKET,
         "ticket_for_staff": {**_TICKET, "ticket_id": _number, "sender": _text},

@@ -21,6 +21,7 @@ from tests.support import people
 WHEN = datetime(2027, 1, 29, 12, 0, tzinfo=UTC).isoformat()
 EUR = {"minor": 4839, "currency": "EUR"}
 VENDOR = {"vendor_code": "kilim-house", "vendor_name": "Kilim House"}
+ADDON = {"addon": "Custom domain", "addon_id": 7}
 TICKET = {"subject": "How do I export?", "body": "Open the menu.\n\nChoose export.", "by": "Sam Staff"}
 
 #: kind → (params beyond those that every mail of its sort has, words that must be there, the page it leads to)
@@ -52,6 +53,16 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         {**VENDOR, "tier": "Professional", "amount": EUR, "first_charge_at": WHEN},
         ["€48.39", "29 January 2027"],
         "/vendor/kilim-house/billing",
+    ),
+    "webhook_failing": (
+        {**VENDOR, "host": "shop.example.com", "since_at": WHEN},
+        ["shop.example.com", "29 January 2027", "Kilim House"],
+        "/vendor/kilim-house/api-keys",
+    ),
+    "webhook_failing_staff": (
+        {"host": "shop.example.com", "since_at": WHEN},
+        ["shop.example.com", "29 January 2027"],
+        "/admin/api-keys",
     ),
     "refunded": (
         {**VENDOR, "number": "INV-7", "amount": EUR, "provider": "stripe"},
@@ -156,7 +167,63 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         ["How do I export?", "Sam Staff", "Open the menu", "Choose export"],
         "/vendor/kilim-house/support/7",
     ),
+    "invitation": (
+        {"vendor_name": "Kilim House", "by": "Ada", "role": "manager", "invitation_id": 1, "expires_at": WHEN},
+        ["Ada", "Kilim House", "Manager", "29 January 2027", "ignore it"],
+        "/join/",
+    ),
+    "invitation_accepted": (
+        {**VENDOR, "who": "Carol", "email": "carol@example.com", "role": "member"},
+        ["Carol", "carol@example.com", "Member"],
+        "/vendor/kilim-house/team",
+    ),
+    "role_changed": (
+        {**VENDOR, "by": "Ada", "role": "manager"},
+        ["Ada", "Kilim House", "Manager", "everyday work"],
+        "/dashboard",
+    ),
+    "member_removed": (
+        {"vendor_name": "Kilim House", "by": "Ada"},
+        ["Ada", "Kilim House", "Your login", "stay as they are"],
+        "/profile",
+    ),
+    "member_left": ({**VENDOR, "who": "Carol"}, ["Carol", "Kilim House", "One seat"], "/vendor/kilim-house/team"),
+    "ownership_transferred": (
+        {**VENDOR, "before": "Ada", "after": "Carol", "is_new": 1},
+        ["Ada", "Carol", "Kilim House", "mails about money"],
+        "/vendor/kilim-house/team",
+    ),
     "contact_answered": (TICKET, ["How do I export?", "Open the menu"], "/contact"),
+    "addon_ready": (
+        {**VENDOR, **ADDON},
+        ["Custom domain", "ready"],
+        "/vendor/kilim-house/addons/7/steps",
+    ),
+    "addon_failed": (
+        {**VENDOR, **ADDON},
+        ["Custom domain", "nothing for you to do"],
+        "/vendor/kilim-house/addons/7/steps",
+    ),
+    "addon_late": (
+        {**VENDOR, **ADDON, "promised_at": WHEN},
+        ["Custom domain", "29 January 2027"],
+        "/vendor/kilim-house/addons/7/steps",
+    ),
+    "addon_needs_you": (
+        {**VENDOR, **ADDON, "step": "Point the domain here"},
+        ["Custom domain", "Point the domain here"],
+        "/vendor/kilim-house/addons/7/steps",
+    ),
+    "certificate_renewed": (
+        {**VENDOR, **ADDON, "name": "kilim.example", "ends_at": WHEN},
+        ["kilim.example", "29 January 2027"],
+        "/vendor/kilim-house/addons/7/steps",
+    ),
+    "provisioning_for_staff": (
+        {**VENDOR, "addon": "Custom domain", "run_id": 9, "why": "task", "step": "Set it up by hand", "due_at": WHEN},
+        ["Custom domain", "Kilim House", "Set it up by hand", "29 January 2027"],
+        "/admin/provisioning/9",
+    ),
     "ticket_for_staff": (
         {**TICKET, "ticket_id": 7, "sender": "Ada <ada@example.com>"},
         ["How do I export?", "Open the menu"],
@@ -172,11 +239,22 @@ def alice(client: FlaskClient) -> people.Someone:
     return people.register()
 
 
+def invited(person: people.Someone) -> int:
+    """The link of an invitation's mail is signed from its row."""
+    with tenancy.scoped(person.vendor_id), unit_of_work():
+        row = invitations.create(
+            person.vendor_id, "carol@example.com", Role.MEMBER, locale="en", actor=SYSTEM, now=clock.business()
+        )
+    return row.id
+
+
 def render(kind: str, person: people.Someone, locale: str = "en", **more: Any) -> Rendered:
     """The words of a mail of this kind."""
     params = {**MAILS[kind][0], **more}
     if "user_id" in rules.KINDS[kind]:
         params["user_id"] = person.user_id
+    if "invitation_id" in rules.KINDS[kind]:
+        params["invitation_id"] = invited(person)
     rules.check(kind, params)
     vendor = person.vendor_id if "vendor_code" in params else None
     mail = SentMail(

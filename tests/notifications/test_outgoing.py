@@ -1,0 +1,160 @@
+"""Where outgoing webhooks may go: nobody reaches a network that is not public through them (SSRF)."""
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config import Config
+from portal.gateways import outgoing
+from portal.gateways.outgoing import REFUSED, SILENT, UNKNOWN, Undelivered
+from tests.notifications.receiver import running
+
+pytestmark = pytest.mark.usefixtures("app")
+
+INSIDE = [
+    "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.5.4", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "192.0.2.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1", "fc00::1",
+    "fd12:3456::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::", "2002:c0a8:101::", "2001:db8::1",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _default() -> Iterator[None]:
+    outgoing.configure(Config())
+    yield
+    outgoing.configure(Config())
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    """Let every name lead to these; gives what was looked up."""
+    asked: list[str] = []
+
+    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        return [(None, None, None, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+def never_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it connected")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_addresses_inside_are_refused_however_they_are_written(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """As a name's answer, as one of two answers, and in the address itself. Tried once with _is_public saying yes."""
+    never_connects(monkeypatch)
+    for found in ([address], ["93.184.215.14", address], [address, "93.184.215.14"]):
+        answers(monkeypatch, *found)
+        with pytest.raises(Undelivered) as refused:
+            outgoing.post("https://shop.example.com/hooks", b"{}", {})
+        assert refused.value.reason == REFUSED
+    host = f"[{address}]" if ":" in address else address
+    assert outgoing.fault(f"https://{host}/") == REFUSED
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "017700000001", "127.1", "0177.0.0.1", "localhost"])
+def test_other_spellings_of_this_machine_lead_nowhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    never_connects(monkeypatch)
+    with pytest.raises(Undelivered):
+        outgoing.post(f"https://{host}/", b"{}", {})
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "8.8.8.8", "2606:4700:4700::1111"])
+def test_the_public_internet_may_be_reached(address: str) -> None:
+    assert outgoing.may_reach(ipaddress.ip_address(address))
+
+
+def test_the_name_is_asked_once_and_its_answer_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second answer (rebinding) changes nothing: the connection goes to the address that was looked at."""
+    asked = answers(monkeypatch, "93.184.215.14")
+    went: list[Any] = []
+
+    def connect(address: Any, timeout: float) -> Any:
+        went.append(address)
+        raise OSError("far away")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(Undelivered):
+        outgoing.post("https://shop.example.com:8443/hooks", b"{}", {})
+    assert (asked, went) == (["shop.example.com"], [("93.184.215.14", 8443)])
+
+
+def test_plain_http_goes_only_where_the_operator_allows() -> None:
+    with running() as receiver:
+        with pytest.raises(Undelivered):
+            outgoing.post(receiver.url, b"{}", {})
+        outgoing.configure(Config(outgoing_private_networks="127.0.0.0/8, fd00::/8"))
+        assert outgoing.post(receiver.url, b"{}", {}).status == 200
+        assert len(receiver.got) == 1
+
+
+def test_plain_http_to_the_public_internet_is_refused_even_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    never_connects(monkeypatch)
+    outgoing.configure(Config(outgoing_private_networks="127.0.0.0/8"))
+    answers(monkeypatch, "93.184.215.14")
+    with pytest.raises(Undelivered):
+        outgoing.post("http://shop.example.com/hooks", b"{}", {})
+
+
+def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(Undelivered) as refused:
+        outgoing.post("https://shop.invalid.example/", b"{}", {})
+    assert refused.value.reason == UNKNOWN
+
+
+def test_a_certificate_that_is_not_valid_is_refused() -> None:
+    """A server that answers plain where TLS is asked for stands for every failed handshake."""
+    outgoing.configure(Config(outgoing_private_networks="127.0.0.0/8"))
+    with running() as receiver, pytest.raises(Undelivered):
+        outgoing.post(receiver.url.replace("http:", "https:"), b"{}", {})
+    assert receiver.got == []
+
+
+def test_one_that_drips_does_not_hold_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte of a header every tenth of a second never lets a socket time out; the whole has an end all the same."""
+    import threading
+    import time
+
+    outgoing.configure(Config(outgoing_private_networks="127.0.0.0/8"))
+    monkeypatch.setattr(outgoing, "PATIENCE", 0.5)
+    listening = socket.create_server(("127.0.0.1", 0))
+    stopped = threading.Event()
+
+    def drip() -> None:
+        taken, _ = listening.accept()
+        with taken:
+            while not stopped.wait(0.1):
+                try:
+                    taken.sendall(b"H")
+                except OSError:
+                    return
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    begun = time.monotonic()
+    try:
+        with pytest.raises(Undelivered) as late:
+            outgoing.post(f"http://127.0.0.1:{listening.getsockname()[1]}/", b"{}", {})
+    finally:
+        stopped.set()
+        listening.close()
+    assert late.value.reason == SILENT
+    assert time.monotonic() - begun < 5
+
+
+def test_what_is_no_network_stops_the_start() -> None:
+    with pytest.raises(ValueError, match="10"):
+        outgoing.configure(Config(outgoing_private_networks="10.0.0.0/99"))

@@ -105,7 +105,7 @@ def test_an_event_that_nobody_listed_is_a_bug(ada: Someone) -> None:
 
 
 def test_who_hears_of_it(ada: Someone, receiver: Receiver) -> None:
-    """The vendor's own endpoint and the platform's; not another vendor's, not one for other kinds, not a removed one."""
+    """The vendor's own endpoint and the platform's; no other vendor's, none for other kinds, none that was removed."""
     other = people.register("bob@example.com", business="Bobs Books")
     told(ada.vendor_id, receiver)
     told(None, receiver)

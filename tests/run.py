@@ -106,7 +106,7 @@ def missing(required: str, found: Mapping[str, object]) -> list[str]:
     return [name for name in names if not found[name]]
 
 
-def environment(redis_url: str, database: str, browser: str | None) -> dict[str, str]:
+def environment(redis_url: str, database: str, browser: str | None, *, thorough: bool = False) -> dict[str, str]:
     """What pytest and all it starts may see."""
     kept = {
         name: value
@@ -114,7 +114,7 @@ def environment(redis_url: str, database: str, browser: str | None) -> dict[str,
         if name not in NEVER_INHERITED and not name.startswith(NEVER_INHERITED_PREFIXES)
     }
     told = {"APP_ENV": "test", "TEST_DATABASE_URL": database, "TEST_REDIS_URL": redis_url, "REDIS_URL": redis_url}
-    return kept | told | {"CHROMIUM": browser or ""}
+    return kept | told | {"CHROMIUM": browser or "", "TEST_THOROUGH": "1" if thorough else ""}
 
 
 def run_pass(each: Pass, env: Mapping[str, str], report: Path, extra: Sequence[str], *, coverage: bool) -> Tally:
@@ -147,7 +147,7 @@ def run(options: argparse.Namespace, extra: Sequence[str], folder: Path) -> int:
         lines, total = [], Tally()
         for each in plan(postgres_url, browser, on=options.on, soak=options.soak, thorough=options.thorough):
             begun = time.monotonic()
-            env = environment(redis_url, each.database, browser)
+            env = environment(redis_url, each.database, browser, thorough=options.thorough)
             tally = run_pass(each, env, folder / f"{each.name}.xml", extra, coverage=options.coverage)
             lines.append(f"{each.name}: {tally} in {time.monotonic() - begun:.0f} s")
             total += tally
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--soak", action="store_true", help="the long versions only")
     parser.add_argument("--thorough", action="store_true", default=bool(os.environ.get("TEST_THOROUGH")))
     parser.add_argument("--coverage", action="store_true", help="list the lines never reached")
-    parser.add_argument("--on", "--only", choices=DATABASES, default=os.environ.get("TEST_ON") or "sqlite")
+    parser.add_argument("--on", choices=DATABASES, default=os.environ.get("TEST_ON") or "sqlite")
     options, extra = parser.parse_known_args(arguments)
     if options.on not in DATABASES:
         parser.error(f"TEST_ON is {', '.join(DATABASES)}, not {options.on}.")

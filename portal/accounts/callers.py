@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 
 from portal.catalog.rules import PER_PERIOD, Metric
 from portal.entitlements.models import EntitlementGrant, EntitlementVersion
-from portal.entitlements.rules import Grant, Kind, Rights, Source, combine
+from portal.entitlements.rules import Frame, Grant, Kind, Rights, Source, State, combine
 from portal.identity import api_key_rules
 from portal.identity.api_key_rules import KeyText
 from portal.identity.models import ApiKey, Membership, User, Vendor
@@ -28,23 +28,12 @@ from portal.kit.text import N_
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.rules import Status
 from portal.usage.models import UsageCounter
-from portal.usage.rules import EPOCH, usage_window
+from portal.usage.rules import EPOCH
 
 #: Vendors whose rights one process keeps; the one that was longest not asked for goes first.
 KEPT = 10_000
 LONGEST_MONTH = timedelta(days=31)
 INVALID = N_("This API key is not valid.")
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What the gate goes by beside the rights (EntitlementVersion); an empty moment means: not limited."""
-
-    standing: str | None = None
-    period_start: datetime | None = None
-    period_end: datetime | None = None
-    create_until: datetime | None = None
-    open_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +51,7 @@ class CallingVendor:
 class Caller:
     """Who calls the JSON interface. ``scopes`` None: a person, who reaches what the role reaches.
 
-    ``used`` is the counter of the metric that was asked for, in the present period; None when nothing was counted.
+    ``state`` is what the gate looks at; of the counters it holds only the one that was asked for.
     """
 
     actor: Actor
@@ -72,9 +61,7 @@ class Caller:
     token_scope: Scope | None
     role: Role
     vendor: CallingVendor | None
-    rights: Rights
-    frame: Frame
-    used: int | None = None
+    state: State
     key_id: int | None = None
     last_used_at: datetime | None = None
 
@@ -138,9 +125,7 @@ def by_key(key: KeyText, *, code: str | None, metric: str | None, now: datetime)
         token_scope=None,
         role=Role.OWNER,
         vendor=_vendor(row),
-        rights=rights,
-        frame=_frame(row),
-        used=_used(rows, str(metric), now) if counting else None,
+        state=State(_frame(row), rights, _counters(rows, metric) if counting else {}),
         key_id=row.key_id,
         last_used_at=row.last_used_at,
     )
@@ -168,9 +153,7 @@ def by_token(claims: Claims, *, metric: str | None, now: datetime) -> Caller:
         token_scope=claims.scope,
         role=Role(row.role) if row.role else Role.MEMBER,
         vendor=_vendor(row),
-        rights=_read(rows, now).rights,
-        frame=_frame(row),
-        used=_used(rows, str(metric), now) if counting else None,
+        state=State(_frame(row), _read(rows, now).rights, _counters(rows, metric) if counting else {}),
     )
 
 
@@ -229,13 +212,8 @@ def _counted_from(metric: str, now: datetime) -> datetime:
     return now - LONGEST_MONTH if metric in PER_PERIOD else EPOCH
 
 
-def _used(rows: Sequence[Any], metric: str, now: datetime) -> int | None:
-    """The counter of the month of usage that ``now`` lies in, or the level."""
-    start = rows[0].period_start
-    if start is None and metric in PER_PERIOD:
-        return None
-    wanted = usage_window(start, now) if metric in PER_PERIOD else EPOCH
-    return next((row.used for row in rows if row.counted_from == wanted), None)
+def _counters(rows: Sequence[Any], metric: str | None) -> dict[tuple[str, datetime], int]:
+    return {(str(metric), row.counted_from): row.used for row in rows if row.used is not None}
 
 
 _METRICS = frozenset(Metric)
@@ -281,7 +259,7 @@ def _with_rights(statement: Select[*tuple[Any, ...]], counting: bool, per_period
     )
     if counting:
         epoch = bindparam("epoch", type_=UsageCounter.period_start.type)
-        # A month of usage begins less than 31 days ago: at most two rows, of which _used takes the right one.
+        # A month of usage begins less than 31 days ago: at most two rows, of which the gate takes the right one.
         begun = UsageCounter.period_start.between(epoch, now) if per_period else UsageCounter.period_start == epoch
         counted = and_(UsageCounter.vendor_id == Vendor.id, UsageCounter.metric == bindparam("metric"), begun)
         statement = statement.outerjoin(UsageCounter, counted).add_columns(

@@ -1,7 +1,10 @@
 """What opening an account leaves for later."""
 
-from portal.accounts import flows, webhook_mails
-from portal.kit import clock, tasks
+from datetime import timedelta
+
+from portal.accounts import flows, invitations
+from portal.identity import invitations as rows
+from portal.kit import clock, outbox, tasks
 
 
 @tasks.task("accounts.make_stripe_customer", kind="flow")
@@ -22,7 +25,23 @@ def tell_stripe_address(user_id: int) -> None:
     flows.tell_address(user_id)
 
 
-@tasks.task("accounts.tell_webhook_failing")
-def tell_webhook_failing(endpoint_id: int) -> None:
-    """An endpoint took nothing for three days: its owner is told."""
-    webhook_mails.failing(endpoint_id, now=clock.business())
+@tasks.periodic("accounts.tend_invitations", every=timedelta(hours=1))
+@tasks.task("accounts.tend_invitations")
+def tend_invitations() -> None:
+    """Write one job for each vendor that has an invitation whose time is over."""
+    found: dict[int, int] = {}
+    for invitation_id, vendor_id in rows.lapsed(clock.business()):
+        found[vendor_id] = invitation_id
+    for vendor_id, newest in found.items():
+        outbox.enqueue(
+            "accounts.lapse_invitations",
+            dedupe_key=f"lapse-invitations:{vendor_id}:{newest}:{clock.business():%Y-%m-%dT%H}",
+            vendor_id=vendor_id,
+            vendor=vendor_id,
+        )
+
+
+@tasks.task("accounts.lapse_invitations")
+def lapse_invitations(vendor: int) -> None:
+    """A vendor's invitations that nobody accepted in time: their seats are free."""
+    invitations.lapse(vendor, now=clock.business())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from portal.accounts import seats
 from portal.audit import service as audit
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Cycle, Tier
@@ -104,6 +105,7 @@ def register(registration: Registration, *, now: datetime) -> Registered:
     vendor = identity.create_vendor(registration.business_name, user, now=now)
     credits.open_account(vendor.id)
     with tenancy.unscoped("a new vendor is opened; earlier trials of the person count"):
+        seats.take_for_owner(vendor.id, now=now)
         refused = _choose(registration, user, vendor, now)
     audit.record(
         actors.user(user.id, user.name), "account.registered", vendor_id=vendor.id, data=_trace(registration), now=now

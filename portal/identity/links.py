@@ -5,10 +5,10 @@ A link works once because what it is bound to changes when it is used. Time is t
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+from itsdangerous import BadData, SignatureExpired, URLSafeSerializer, URLSafeTimedSerializer
 
 from portal.identity.models import User
 from portal.kit.errors import PortalError
@@ -79,9 +79,29 @@ def read(token: str, *purposes: Purpose) -> Opened:
     raise LinkRefused
 
 
+def make_invitation(invitation_id: int, created_at: datetime) -> str:
+    """The token of an invitation: the same whenever its mail is rendered. How long it works stands in its row."""
+    return str(_invitations().dumps([invitation_id, int(created_at.timestamp())]))
+
+
+def invitation_hash(token: str) -> str:
+    """The form in which an invitation's token is kept and looked up. LinkRefused for one that we did not sign."""
+    try:
+        _invitations().loads(token)
+    except BadData as error:
+        raise LinkRefused from error
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
 def fits(opened: Opened, user: User | None) -> bool:
     """Is what the link was bound to still as it was?"""
     return user is not None and user.blocked_at is None and _state(opened.purpose, user) == opened.state
+
+
+def _invitations() -> URLSafeSerializer:
+    if not _secret:
+        raise RuntimeError("links are not configured")
+    return URLSafeSerializer(_secret, salt="portal.link.invitation")
 
 
 def _signer(purpose: Purpose) -> URLSafeTimedSerializer:

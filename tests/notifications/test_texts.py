@@ -8,8 +8,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from portal.identity import invitations
 from portal.identity import queries as identity
-from portal.kit import clock
+from portal.identity.rules import Role
+from portal.kit import clock, tenancy
+from portal.kit.actor import SYSTEM
 from portal.kit.unit_of_work import unit_of_work
 from portal.notifications import rendering, rules
 from portal.notifications import service as notifications

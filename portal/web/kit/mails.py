@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask, g
 from flask_babel import force_locale
 
-from portal.identity import links
+from portal.identity import invitations, links
 from portal.identity import queries as identity
 from portal.identity.links import Purpose
 from portal.kit.money import Money
@@ -34,9 +34,21 @@ PAGES = {
     "refund_failed": "admin_vendor_detail.index",
     "dispute_opened": "admin_vendor_detail.index",
     "dispute_closed": "admin_vendor_detail.index",
+    "webhook_failing": "vendor_api_keys.index",
+    "webhook_failing_staff": "admin_api_keys.index",
     "ticket_answered": "vendor_support.show",
     "contact_answered": "public_contact.form",
     "ticket_for_staff": "admin_support.show",
+    "addon_ready": "vendor_provisioning.steps",
+    "addon_failed": "vendor_provisioning.steps",
+    "addon_late": "vendor_provisioning.steps",
+    "addon_needs_you": "vendor_provisioning.steps",
+    "certificate_renewed": "vendor_provisioning.steps",
+    "provisioning_for_staff": "admin_provisioning.show",
+    "invitation_accepted": "vendor_team.index",
+    "role_changed": "vendor_dashboard.index",
+    "member_left": "vendor_team.index",
+    "ownership_transferred": "vendor_team.index",
 }
 
 
@@ -76,13 +88,15 @@ class Renderer:
     def _url(self, mail: SentMail) -> str:
         if mail.kind in LINKS:
             return self._signed(mail)
+        if mail.kind == "invitation":
+            return full_address(self._app, "public_join.page", token=invitations.token_of(mail.params["invitation_id"]))
         code = mail.params.get("vendor_code")
         if code is None and mail.kind not in PAGES:
             return full_address(self._app, "profile.index")
         endpoint = PAGES.get(mail.kind, "vendor_billing.index")
         if "transfer" in mail.params and mail.kind != "transfer_approved":
             return full_address(self._app, "vendor_transfer.show", code=code, transfer_id=mail.params["transfer"])
-        known = {"code": code, "vendor_id": mail.vendor_id, "ticket_id": mail.params.get("ticket_id")}
+        known = {**mail.params, "code": code, "vendor_id": mail.vendor_id}
         wanted = {name for rule in self._app.url_map.iter_rules(endpoint) for name in rule.arguments}
         return full_address(self._app, endpoint, **{name: known[name] for name in wanted})
 

@@ -35,7 +35,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "user.email_changed": ("accounts.tell_stripe_address",),
     "vendor.legal_data_changed": ("accounts.tell_stripe_legal_data",),
     "subscription.tier_changed": ("checkout.record_change",),
-    "subscription.ended": ("checkout.after_end",),
+    "subscription.ended": ("checkout.after_end", "addons.end_with_plan"),
+    "subscription.moved": ("addons.follow_tier",),
+    "webhook_endpoint.failing": ("accounts.tell_webhook_failing",),
 }
 
 csrf = CSRFProtect()
@@ -190,7 +192,7 @@ def _commands(app: Flask) -> None:
 
 def _wire(app: Flask, config: Config) -> None:
     from portal import gateways
-    from portal.addons import domain_names
+    from portal.addons import domain_names, platform_address
     from portal.identity import links, passwords, tokens
     from portal.web.kit import mails
 
@@ -200,11 +202,13 @@ def _wire(app: Flask, config: Config) -> None:
     tokens.configure(secret)
     crypto.configure(config.sealing_keys)
     mails.init_app(app)
+    importlib.import_module("portal.subscriptions.frames")  # listens to the session wherever subscriptions are written
     for room in ROOMS_WITH_JOBS:
         importlib.import_module(f"portal.{room}.jobs")
     for event, listeners in EVENTS.items():
         tasks.listen(event, *listeners)
     gateways.configure(config)
+    platform_address.configure(platform_address.Platform(config.platform_base, config.shop_addresses))
     domain_names.configure(
         domain_names.rules_for(config.platform_base, config.base_url, trying=not config.in_production)
     )

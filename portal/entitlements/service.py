@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import case, func, null, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from portal.catalog.rules import Tier
 from portal.entitlements.models import EntitlementGrant, EntitlementVersion
@@ -35,6 +38,56 @@ def end_tier_grants(vendor_id: int, *, now: datetime) -> None:
     if live:
         version.version += 1
         _close(live, now)
+
+
+def keep_frame(
+    vendor_id: int,
+    *,
+    standing: str | None,
+    period_start: datetime,
+    period_end: datetime,
+    create_until: datetime | None,
+    open_until: datetime | None,
+) -> None:
+    """Keep what the gate must know of the vendor's subscription beside the version of its rights; one statement.
+
+    Subscriptions alone call it, also from within a flush, which is why no ORM object is touched. A product that was
+    closed before keeps the moment it closed. Answers about rights change with the standing, so the version counts it.
+    """
+    connection = db.session.connection()
+    values = {
+        "vendor_id": vendor_id,
+        "version": 0,
+        "standing": standing,
+        "period_start": period_start,
+        "period_end": period_end,
+        "create_until": create_until,
+        "open_until": open_until,
+    }
+    connection.execute(_frame_statement(connection.dialect.name), values)
+
+
+@cache
+def _frame_statement(dialect: str) -> Any:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement: Any = insert(EntitlementVersion.__table__)
+    old, new = EntitlementVersion.__table__.c, statement.excluded
+    differs = or_(
+        old.standing.is_distinct_from(new.standing),
+        old.create_until.is_distinct_from(new.create_until),
+        old.open_until.is_(None) != new.open_until.is_(None),
+    )
+    return statement.on_conflict_do_update(
+        index_elements=[old.vendor_id],
+        set_={
+            "version": old.version + case((differs, 1), else_=0),
+            "standing": new.standing,
+            "period_start": new.period_start,
+            "period_end": new.period_end,
+            "create_until": new.create_until,
+            "open_until": case((new.open_until.is_(None), null()), else_=func.coalesce(old.open_until, new.open_until)),
+        },
+    ).inline()
 
 
 def tier_grants(tier: Tier) -> list[Grant]:

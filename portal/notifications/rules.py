@@ -36,6 +36,10 @@ def _maybe_date(value: Any) -> bool:
     return value is None or _date(value)
 
 
+def _maybe_text(value: Any) -> bool:
+    return value is None or _text(value)
+
+
 def _money(value: Any) -> bool:
     if not isinstance(value, Mapping) or set(value) != {"minor", "currency"}:
         return False
@@ -169,6 +173,8 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "ownership_transferred": {**_VENDOR, "before": _text, "after": _text, "is_new": _number},
         "webhook_failing": {**_VENDOR, "host": _text, "since_at": _date},
         "webhook_failing_staff": {"host": _text, "since_at": _date},
+        "limit_reached": {**_VENDOR, "metric": _text, "threshold": _number, "used": _number, "limit": _number},
+        "limit_changed": {**_VENDOR, "what": _text, "limit": _maybe_text, "until_at": _maybe_date},
         "ticket_answered": {**_VENDOR, **_TICKET, "ticket_id": _number},
         "contact_answered": _TICKET,
         "ticket_for_staff": {**_TICKET, "ticket_id": _number, "sender": _text},

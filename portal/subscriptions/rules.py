@@ -170,9 +170,17 @@ def restrictions(status: Status | str | None, past_due_since: datetime | None, n
     if status != Status.PAST_DUE:
         return frozenset(Restriction)
     first = frozenset({Restriction.UPGRADE, Restriction.TOP_UP, Restriction.GRANT})
-    if past_due_since is None or now < past_due_since + timedelta(days=NARROWS_ON):
+    until = creates_until(status, past_due_since)
+    if until is None or now < until:
         return first
     return first | {Restriction.CREATE, Restriction.COSTLY}
+
+
+def creates_until(status: Status | str | None, past_due_since: datetime | None) -> datetime | None:
+    """From when on nothing new may be created because of a debt; None where no debt says so (SUB-8)."""
+    if status != Status.PAST_DUE or past_due_since is None:
+        return None
+    return past_due_since + timedelta(days=NARROWS_ON)
 
 
 def person_hash(email_key: str) -> str:

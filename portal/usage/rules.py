@@ -17,6 +17,17 @@ MOST_BYTES = 10**12
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 
+#: Of a limit, in percent: at these the vendor is told (LIM-6).
+THRESHOLDS = (50, 80, 100)
+
+
+def crossed(before: int, after: int, limit: int | None) -> list[int]:
+    """Which thresholds lie between one count and the next. A limit of one is full or empty: nothing to warn of."""
+    if limit is None or limit <= 1:
+        return []
+    return [each for each in THRESHOLDS if before * 100 < each * limit <= after * 100]
+
+
 def counter_start(metric: Metric, period_start: datetime) -> datetime:
     """The start of the period whose counter the metric moves."""
     return period_start if metric in PER_PERIOD else EPOCH

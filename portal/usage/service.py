@@ -1,15 +1,16 @@
 """Recording usage."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from sqlalchemy import update
+from sqlalchemy import delete, select
 
 from portal.catalog.rules import PER_PERIOD, Metric
 from portal.kit.db import db, insert_once
-from portal.kit.errors import Invalid
+from portal.kit.errors import Conflict, Invalid
 from portal.kit.text import N_
-from portal.usage.models import UsageCounter, UsageDaily, UsageEvent
-from portal.usage.rules import MOST_QUANTITY, counter_start
+from portal.usage import counters
+from portal.usage.models import UsageAlertMute, UsageEvent
+from portal.usage.rules import THRESHOLDS, counter_start, most
 
 
 def record(
@@ -25,22 +26,78 @@ def record(
     """Count ``quantity`` of a metric at a moment; False, and nothing changes, when this key was recorded before.
 
     Event, counter and day change in one transaction. What is counted per period goes to the period that begins at
-    ``period_start``; levels ignore it and may go down, never below zero. Raises Invalid (fields ``quantity``,
-    ``key``, ``subject``): the caller's unit of work must then roll back.
+    ``period_start``; levels ignore it and may go down, never below zero. Asks no limit and raises no alert: that is
+    for the rooms above. Raises Invalid (fields ``quantity``, ``key``, ``subject``): the caller's unit of work must
+    then roll back.
+    """
+    if not note(vendor_id, metric, quantity, key=key, at=at, subject=subject):
+        return False
+    if count(vendor_id, metric, quantity, at=at, start=counter_start(metric, period_start)) is None:
+        raise Invalid(fields={"quantity": N_("There is less than that to take away.")})
+    return True
+
+
+def note(vendor_id: int, metric: Metric, quantity: int, *, key: str, at: datetime, subject: str | None) -> bool:
+    """Write the event alone, the first step of counting it; False when this key was written before.
+
+    Raises Invalid (fields ``quantity``, ``key``, ``subject``).
     """
     _check(metric, quantity, key, subject)
     values = {"vendor_id": vendor_id, "key": key, "metric": metric, "quantity": quantity, "subject": subject, "at": at}
-    if not insert_once(UsageEvent, values, ["vendor_id", "key"]):
-        return False
-    _count(vendor_id, metric, quantity, counter_start(metric, period_start))
-    _count_day(vendor_id, metric, quantity, at)
-    return True
+    return insert_once(UsageEvent, values, ["vendor_id", "key"])
+
+
+def count(
+    vendor_id: int, metric: Metric, quantity: int, *, at: datetime, start: datetime, most: int | None = None
+) -> int | None:
+    """Move counter and day for an event that was noted; gives the new sum. None, and nothing changes, where it would
+    pass ``most`` or fall below zero.
+    """
+    used = counters.move(vendor_id, metric, quantity, start, most=most)
+    if used is not None:
+        counters.count_days(vendor_id, [(metric, counters.day_of(at), quantity)])
+    return used
+
+
+def forget(vendor_id: int, key: str) -> None:
+    """Take back an event that was noted in this same transaction and then not counted."""
+    db.session.execute(
+        delete(UsageEvent)
+        .where(UsageEvent.vendor_id == vendor_id, UsageEvent.key == key)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def expect_same(vendor_id: int, key: str, metric: Metric, quantity: int, subject: str | None) -> None:
+    """Conflict (``key_reused``) when the key stands for another event than this one."""
+    row = db.session.execute(
+        select(UsageEvent.metric, UsageEvent.quantity, UsageEvent.subject).where(
+            UsageEvent.vendor_id == vendor_id, UsageEvent.key == key
+        )
+    ).one()
+    if tuple(row) != (metric, quantity, subject):
+        raise Conflict(N_("This key stands for another event."), code="key_reused")
+
+
+def mute(vendor_id: int, metric: Metric, threshold: int, *, muted: bool) -> None:
+    """Tell this vendor of a threshold of a metric no longer, or again; what programs are told is chosen with them.
+
+    Invalid (``threshold``) for one that nobody is told of.
+    """
+    if threshold not in THRESHOLDS:
+        raise Invalid(fields={"threshold": N_("Choose 50, 80 or 100.")})
+    this = {"vendor_id": vendor_id, "metric": metric, "threshold": threshold}
+    if muted:
+        insert_once(UsageAlertMute, this, list(this))
+        return
+    db.session.execute(delete(UsageAlertMute).filter_by(**this).execution_options(synchronize_session=False))
 
 
 def _check(metric: Metric, quantity: int, key: str, subject: str | None) -> None:
     fields: dict[str, str] = {}
-    least = 1 if metric in PER_PERIOD else -MOST_QUANTITY
-    if quantity == 0 or not least <= quantity <= MOST_QUANTITY:
+    highest = most(metric)
+    least = 1 if metric in PER_PERIOD else -highest
+    if quantity == 0 or not least <= quantity <= highest:
         fields["quantity"] = N_("Please give a whole number that can be counted here.")
     if not 1 <= len(key) <= 120:
         fields["key"] = N_("Please give a key of 1 to 120 characters.")
@@ -48,31 +105,3 @@ def _check(metric: Metric, quantity: int, key: str, subject: str | None) -> None
         fields["subject"] = N_("Please give a subject of 1 to 120 characters.")
     if fields:
         raise Invalid(fields=fields)
-
-
-def _count(vendor_id: int, metric: Metric, quantity: int, start: datetime) -> None:
-    """Add to the counter in the database itself, so that nobody's count is lost; below zero nothing matches."""
-    this = {"vendor_id": vendor_id, "metric": metric, "period_start": start}
-    insert_once(UsageCounter, {**this, "used": 0}, list(this))
-    statement = (
-        update(UsageCounter)
-        .where(UsageCounter.vendor_id == vendor_id, UsageCounter.metric == metric, UsageCounter.period_start == start)
-        .where(UsageCounter.used + quantity >= 0)
-        .values(used=UsageCounter.used + quantity)
-        .returning(UsageCounter.id)
-        .execution_options(synchronize_session=False)
-    )
-    if db.session.execute(statement).first() is None:
-        raise Invalid(fields={"quantity": N_("There is less than that to take away.")})
-
-
-def _count_day(vendor_id: int, metric: Metric, quantity: int, at: datetime) -> None:
-    day = at.astimezone(UTC).date()
-    this = {"vendor_id": vendor_id, "metric": metric, "day": day}
-    insert_once(UsageDaily, {**this, "quantity": 0}, list(this))
-    db.session.execute(
-        update(UsageDaily)
-        .where(UsageDaily.vendor_id == vendor_id, UsageDaily.metric == metric, UsageDaily.day == day)
-        .values(quantity=UsageDaily.quantity + quantity)
-        .execution_options(synchronize_session=False)
-    )

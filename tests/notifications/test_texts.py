@@ -103,6 +103,16 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         ["INV-7", "€48.39", "Nothing is deleted"],
         "/vendor/kilim-house/billing",
     ),
+    "limit_reached": (
+        {**VENDOR, "metric": "Orders", "threshold": 80, "used": 402, "limit": 500},
+        ["Orders", "80 %", "402 of 500"],
+        "/vendor/kilim-house/billing",
+    ),
+    "limit_changed": (
+        {**VENDOR, "what": "Orders", "limit": "700", "until_at": WHEN},
+        ["Orders", "700", "29 January 2027"],
+        "/vendor/kilim-house/billing",
+    ),
     "reactivated": ({**VENDOR, "tier": "Professional"}, ["Professional", "open again"], "/dashboard"),
     "cancel_scheduled": (
         {**VENDOR, "tier": "Professional", "by": "Alice Owner", "ends_at": WHEN},

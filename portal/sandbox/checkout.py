@@ -195,7 +195,7 @@ def expected_renewal(tx: Tx, session: Doc) -> tuple[int, Doc]:
     customer = tx.get("customer", session["customer"]) if session["customer"] else None
     amounts = [plan.amount_of(tx, item) for item in items]
     tax = sum(taxes.on(tx, customer, session["_private"]["tax"], amount) for amount in amounts)
-    return sum(amounts) + tax, plan.recurring_of(tx, items)
+    return sum(amounts) + tax, plan.recurring_of(tx, items[0])
 
 
 CREATE = (

@@ -34,6 +34,14 @@ def boundary_after(anchor: int, recurring: dict[str, Any], moment: int) -> int:
     return add(anchor, interval, step * every)
 
 
+def period_at(anchor: int, recurring: dict[str, Any], moment: int) -> tuple[int, int]:
+    """The period, counted from the anchor, that a moment lies in."""
+    end = boundary_after(anchor, recurring, moment)
+    interval, every = recurring["interval"], recurring["interval_count"]
+    step = round((end - anchor) / (ABOUT[interval] * DAY * every))
+    return add(anchor, interval, (step - 1) * every), end
+
+
 def prorate(amount: int, start: int, end: int, at: int) -> int:
     """The part of an amount (minor units) for the time from `at` to `end` of the period [start, end), to the second.
 

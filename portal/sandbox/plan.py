@@ -7,10 +7,10 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from portal.sandbox import catalog, lines, phases
-from portal.sandbox.errors import invalid, missing, unsupported
+from portal.sandbox import catalog, lines, phases, timers
+from portal.sandbox.errors import invalid, missing
 from portal.sandbox.ids import new_id
-from portal.sandbox.periods import boundary_after, prorate
+from portal.sandbox.periods import boundary_after, period_at, prorate
 from portal.sandbox.tx import Doc, Params, Tx, metadata_of
 
 FIVE_YEARS = 5 * 366 * 86_400
@@ -33,25 +33,23 @@ class Plan:
     invoice_now: bool = False
     proration_date: int | None = None
 
-    @property
-    def period(self) -> tuple[int, int]:
-        """The current period of the first item (all items share one interval here)."""
-        return self.items[0]["current_period_start"], self.items[0]["current_period_end"]
-
 
 def amount_of(tx: Tx, item: Doc) -> int:
     """The price of one whole period of this item, in minor units."""
     return int(tx.get("price", item["price"])["unit_amount"] * item["quantity"])
 
 
-def recurring_of(tx: Tx, items: list[Doc]) -> Doc:
-    """The interval that all items share."""
-    found: Doc = tx.get("price", items[0]["price"])["recurring"]
+def recurring_of(tx: Tx, item: Doc) -> Doc:
+    """The interval of an item."""
+    found: Doc = tx.get("price", item["price"])["recurring"]
     return found
 
 
 def new_item(tx: Tx, subscription: str, price: str, quantity: int, metadata: Any = None) -> Doc:
-    """An item whose period is not known yet; `debited` is what was charged for its running period."""
+    """An item whose period is not known yet.
+
+    `debited` is what was charged for its running period, `anchor` what its periods are counted from.
+    """
     return {
         "id": new_id("subscription_item"),
         "object": "subscription_item",
@@ -67,7 +65,7 @@ def new_item(tx: Tx, subscription: str, price: str, quantity: int, metadata: Any
         "quantity": quantity,
         "subscription": subscription,
         "tax_rates": [],
-        "_private": {"debited": 0},
+        "_private": {"debited": 0, "anchor": tx.now},
     }
 
 
@@ -76,6 +74,12 @@ def with_period(items: list[Doc], start: int, end: int) -> list[Doc]:
     for item in items:
         item.update(current_period_start=start, current_period_end=end, billed_until=end)
     return items
+
+
+def begin(tx: Tx, item: Doc, at: int) -> None:
+    """Let an item's first period begin, by its own interval."""
+    with_period([item], at, boundary_after(at, recurring_of(tx, item), at))
+    item["_private"].update(anchor=at, debited=amount_of(tx, item))
 
 
 def check_amount(amount: int, param: str) -> None:
@@ -94,10 +98,25 @@ def check_items(tx: Tx, items: list[Doc]) -> None:
     check_amount(sum(amount_of(tx, item) for item in items), "items")
     if len({price["currency"] for price in prices}) > 1:
         raise invalid("All prices on a subscription must use the same currency.", param="items")
-    if len({(price["recurring"]["interval"], price["recurring"]["interval_count"]) for price in prices}) > 1:
-        raise unsupported("items with different intervals on one subscription", param="items")
+    if not _aligned([price["recurring"] for price in prices]):
+        raise invalid(
+            "The prices on a subscription must have intervals that are multiples of the shortest one.", param="items"
+        )
     if len({price["id"] for price in prices}) < len(prices):
         raise invalid("Cannot add multiple subscription items with the same plan.", param="items")
+
+
+#: Intervals as multiples of a day or of a month; weeks and months have no common measure.
+MEASURES = {"day": ("day", 1), "week": ("day", 7), "month": ("month", 1), "year": ("month", 12)}
+
+
+def _aligned(intervals: list[Doc]) -> bool:
+    measured = [(*MEASURES[each["interval"]], each["interval_count"]) for each in intervals]
+    lengths = [(kind, size * count) for kind, size, count in measured]
+    kind, shortest = min(lengths, key=lambda each: each[1] * (30 if each[0] == "month" else 1))
+    if kind == "day" and shortest == 1:
+        return True  # a day is a part of everything
+    return all(other == kind and length % shortest == 0 for other, length in lengths)
 
 
 def merged_items(tx: Tx, subscription: Doc, wanted: list[Params]) -> list[Doc]:
@@ -113,7 +132,7 @@ def merged_items(tx: Tx, subscription: Doc, wanted: list[Params]) -> list[Doc]:
                     f"Missing required param: {param}[price].", param=f"{param}[price]", code="parameter_missing"
                 )
             added = new_item(tx, subscription["id"], change["price"], change.get("quantity", 1), change.get("metadata"))
-            items += with_period([added], *_period(subscription))
+            items.append(_joined(tx, subscription, added))
             continue
         found = next((item for item in items if item["id"] == change["id"]), None)
         if found is None:
@@ -134,9 +153,22 @@ def _change_item(items: list[Doc], found: Doc, change: Params) -> None:
     found["metadata"] = metadata_of(change.get("metadata"), found["metadata"])
 
 
-def _period(subscription: Doc) -> tuple[int, int]:
-    first = subscription["items"]["data"][0]
-    return first["current_period_start"], first["current_period_end"]
+def _joined(tx: Tx, subscription: Doc, added: Doc) -> Doc:
+    """A new item joins those of its interval; without any, its periods count from the subscription's anchor."""
+    recurring = recurring_of(tx, added)
+    for item in subscription["items"]["data"]:
+        if recurring_of(tx, item) == recurring or subscription["status"] == "trialing":
+            with_period([added], item["current_period_start"], item["current_period_end"])
+            added["_private"]["anchor"] = _anchor(subscription, item)
+            return added
+    anchor = subscription["billing_cycle_anchor"]
+    with_period([added], *period_at(anchor, recurring, tx.now))
+    added["_private"]["anchor"] = anchor
+    return added
+
+
+def _anchor(subscription: Doc, item: Doc) -> int:
+    return int(item["_private"].get("anchor") or subscription["billing_cycle_anchor"])
 
 
 def change(tx: Tx, subscription: Doc, wanted: Params, items: list[Doc] | None = None) -> Plan:
@@ -173,7 +205,7 @@ def _is_proration(line: Doc) -> bool:
 
 
 def _proration_date(tx: Tx, subscription: Doc, wanted: Params) -> int:
-    start, end = _period(subscription)
+    start, end = timers.period(subscription)
     at = int(wanted.get("proration_date", tx.now))
     if "proration_date" in wanted and not start <= at <= end:
         raise invalid("Invalid proration_date: must be within the current period.", param="proration_date")
@@ -182,13 +214,16 @@ def _proration_date(tx: Tx, subscription: Doc, wanted: Params) -> int:
 
 def credits(tx: Tx, subscription: Doc, at: int) -> list[Doc]:
     """Credit lines for what was debited for the time after `at`."""
-    found = []
-    for item in subscription["items"]["data"]:
-        debited = item["_private"]["debited"]
-        if debited:
-            rest = prorate(debited, item["current_period_start"], item["current_period_end"], at)
-            found.append(lines.unused(tx, item, -rest, at))
-    return found
+    found = [_credit(tx, item, at) for item in subscription["items"]["data"] if at < item["current_period_end"]]
+    return [line for line in found if line is not None]
+
+
+def _credit(tx: Tx, item: Doc, at: int) -> Doc | None:
+    debited = item["_private"]["debited"]
+    if not debited:
+        return None
+    rest = prorate(debited, item["current_period_start"], item["current_period_end"], at)
+    return lines.unused(tx, item, -rest, at)
 
 
 def _starts_anew(tx: Tx, subscription: Doc, after: list[Doc], wanted: Params) -> bool:
@@ -199,16 +234,24 @@ def _starts_anew(tx: Tx, subscription: Doc, after: list[Doc], wanted: Params) ->
     before = subscription["items"]["data"]
     free_to_paid = not any(amount_of(tx, item) for item in before) and any(amount_of(tx, item) for item in after)
     anchor_now = wanted.get("billing_cycle_anchor", {}).get("type") == "now"
-    return anchor_now or free_to_paid or recurring_of(tx, before) != recurring_of(tx, after)
+    return anchor_now or free_to_paid or _other_interval(tx, before, after)
+
+
+def _other_interval(tx: Tx, before: list[Doc], after: list[Doc]) -> bool:
+    """Does an item change its interval, or does nothing that stays have one of those before?"""
+    known = {item["id"]: recurring_of(tx, item) for item in before}
+    kept = [item for item in after if item["id"] in known]
+    if not kept:
+        return all(recurring_of(tx, item) not in known.values() for item in after)
+    return any(recurring_of(tx, item) != known[item["id"]] for item in kept)
 
 
 def _to_new_period(tx: Tx, plan: Plan, credit: list[Doc], ends_trial: bool) -> None:
-    end = boundary_after(tx.now, recurring_of(tx, plan.items), tx.now)
-    with_period(plan.items, tx.now, end)
+    """Everything begins anew now, each item by its own interval."""
     for item in plan.items:
-        item["_private"]["debited"] = amount_of(tx, item)
+        begin(tx, item, tx.now)
     plan.anchor, plan.invoice_now = tx.now, True
-    plan.lines = credit + [lines.full(tx, item, tx.now, end) for item in plan.items]
+    plan.lines = credit + [lines.full(tx, item, tx.now, item["current_period_end"]) for item in plan.items]
     if plan.status == "trialing" or ends_trial:
         plan.status, plan.trial_end = "active", tx.now if plan.trial_end else None
 
@@ -216,10 +259,10 @@ def _to_new_period(tx: Tx, plan: Plan, credit: list[Doc], ends_trial: bool) -> N
 def _to_trial(tx: Tx, subscription: Doc, plan: Plan, end: int, credit: list[Doc]) -> None:
     check_trial_end(tx, end)
     trialing = subscription["status"] == "trialing"
-    start = _period(subscription)[0] if trialing else tx.now
+    start = timers.period(subscription)[0] if trialing else tx.now
     with_period(plan.items, start, end)
     for item in plan.items:
-        item["_private"]["debited"] = 0
+        item["_private"].update(debited=0, anchor=end)
     plan.anchor, plan.status, plan.trial_end = end, "trialing", end
     if not trialing:
         plan.trial_start, plan.invoice_now = tx.now, True
@@ -237,39 +280,63 @@ def check_trial_end(tx: Tx, end: int) -> None:
 def _within_period(tx: Tx, subscription: Doc, plan: Plan, behaviour: str, at: int) -> None:
     if behaviour == "none":
         return
-    before = {item["id"]: item for item in subscription["items"]["data"]}
-    after = {item["id"]: item for item in plan.items}
-    for ident in {**before, **after}:
-        old, new = before.get(ident), after.get(ident)
-        if old and new and (old["price"], old["quantity"]) == (new["price"], new["quantity"]):
-            continue
-        if old and old["_private"]["debited"]:
-            rest = prorate(old["_private"]["debited"], old["current_period_start"], old["current_period_end"], at)
-            plan.lines.append(lines.unused(tx, old, -rest, at))
-        if new:
-            whole = amount_of(tx, new)
-            rest = prorate(whole, new["current_period_start"], new["current_period_end"], at)
-            plan.lines.append(lines.remaining(tx, new, rest, at))
-            new["_private"]["debited"] = whole
+    plan.lines = _prorated(tx, subscription["items"]["data"], plan.items, at)
     plan.invoice_now = behaviour == "always_invoice" and bool(plan.lines)
 
 
+def _prorated(tx: Tx, before: list[Doc], after: list[Doc], at: int) -> list[Doc]:
+    """Credit and charge, each for the rest of its item's own period, of whatever differs."""
+    found: list[Doc | None] = []
+    old_ones, new_ones = {item["id"]: item for item in before}, {item["id"]: item for item in after}
+    for ident in {**old_ones, **new_ones}:
+        old, new = old_ones.get(ident), new_ones.get(ident)
+        if old and new and (old["price"], old["quantity"]) == (new["price"], new["quantity"]):
+            continue
+        found.append(_credit(tx, old, at) if old else None)
+        if new:
+            whole = amount_of(tx, new)
+            rest = prorate(whole, new["current_period_start"], new["current_period_end"], at)
+            found.append(lines.remaining(tx, new, rest, at))
+            new["_private"]["debited"] = whole
+    return [line for line in found if line is not None]
+
+
 def renewal(tx: Tx, subscription: Doc) -> Plan:
-    """The next period: the next phase's items if a schedule says so, and what waited for an invoice."""
-    boundary = _period(subscription)[1]
+    """What comes at the earliest end of an item's period: the next period of all items that end then, the next phase's
+    items if a schedule says so, and what waited for an invoice. Items that end later go on as they are.
+    """
+    boundary = timers.period(subscription)[1]
     before = subscription["items"]["data"]
-    items = copy.deepcopy(before)
     phase = phases.starting_at(tx, subscription, boundary)
-    if phase:
-        items = items_of_phase(tx, subscription, phase)
-    same = recurring_of(tx, items) == recurring_of(tx, before)
-    anchor = subscription["billing_cycle_anchor"] if same else boundary
-    end = boundary_after(anchor, recurring_of(tx, items), boundary)
-    with_period(items, boundary, end)
+    items = items_of_phase(tx, subscription, phase) if phase else copy.deepcopy(before)
+    found = list(subscription["_private"]["pending_lines"])
+    stays = {item["id"] for item in before if item["current_period_end"] > boundary}
+    if phase and phase["proration_behavior"] != "none":
+        old, new = ([item for item in each if item["id"] in stays] for each in (before, items))
+        found += _prorated(tx, old, new, boundary)
+    intervals = [recurring_of(tx, item) for item in before]
     for item in items:
-        item["_private"]["debited"] = amount_of(tx, item)
-    found = subscription["_private"]["pending_lines"] + [lines.full(tx, item, boundary, end) for item in items]
+        if item["id"] not in stays:
+            if recurring_of(tx, item) not in intervals:
+                item["_private"]["anchor"] = boundary
+            found.append(_renewed(tx, subscription, item, boundary))
+    same = any(recurring_of(tx, item) in intervals for item in items)
+    anchor = subscription["billing_cycle_anchor"] if same else boundary
     return Plan(items, anchor, "active", subscription["trial_start"], subscription["trial_end"], found, True)
+
+
+def _renewed(tx: Tx, subscription: Doc, item: Doc, boundary: int) -> Doc:
+    """The next period of an item. One that the subscription's end cuts short is charged for its part only."""
+    end = boundary_after(_anchor(subscription, item), recurring_of(tx, item), boundary)
+    whole, last = amount_of(tx, item), subscription["cancel_at"]
+    if last and boundary < last < end:
+        amount = whole - prorate(whole, boundary, end, last)
+        with_period([item], boundary, last)
+        item["_private"]["debited"] = amount
+        return lines.remaining(tx, item, amount, boundary)
+    with_period([item], boundary, end)
+    item["_private"]["debited"] = whole
+    return lines.full(tx, item, boundary, end)
 
 
 def items_of_phase(tx: Tx, subscription: Doc, phase: Doc) -> list[Doc]:
@@ -277,11 +344,13 @@ def items_of_phase(tx: Tx, subscription: Doc, phase: Doc) -> list[Doc]:
     existing = {item["price"]: item for item in copy.deepcopy(subscription["items"]["data"])}
     items = []
     for wanted in phase["items"]:
-        item = existing.get(wanted["price"]) or new_item(tx, subscription["id"], wanted["price"], 1)
+        item = existing.get(wanted["price"])
+        if item is None:
+            item = _joined(tx, subscription, new_item(tx, subscription["id"], wanted["price"], 1))
         item["quantity"] = wanted["quantity"]
         items.append(item)
     check_items(tx, items)
-    return with_period(items, *_period(subscription))
+    return items
 
 
 def apply(subscription: Doc, plan: Plan) -> None:

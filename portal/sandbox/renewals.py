@@ -55,7 +55,7 @@ def _without_method(tx: Tx, subscription: Doc) -> bool:
 
 def cancel(tx: Tx, subscription: Doc) -> None:
     """The announced end has come; what still waits for an invoice is invoiced."""
-    subscriptions.final_invoice(tx, subscription, prorate=False)
+    subscriptions.final_invoice(tx, subscription, bool(subscription["_private"].get("cancel_prorated")))
     standing.end(tx, subscription, "cancellation_requested")
 
 

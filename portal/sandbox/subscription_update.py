@@ -5,7 +5,6 @@ from dataclasses import asdict
 from portal.sandbox import customers, events, invoices, phases, plan, schedules, standing, taxes, timers
 from portal.sandbox.calls import Call
 from portal.sandbox.errors import StripeError, invalid, unsupported
-from portal.sandbox.periods import boundary_after
 from portal.sandbox.subscriptions import cancel_at_end, set_cancellation_details
 from portal.sandbox.tx import Doc, Params, Tx, metadata_of
 
@@ -24,7 +23,7 @@ def update(tx: Tx, params: Params, ident: str) -> Doc:
     if "cancel_at_period_end" in params or "cancel_at" in params:
         _cancellation(tx, subscription, params)
     if _is_change(params):
-        _change(tx, subscription, params)
+        change(tx, subscription, params)
     timers.appoint(tx, subscription)
     events.emit(tx, "customer.subscription.updated", subscription)
     return subscription
@@ -43,6 +42,11 @@ def _refuse(subscription: Doc, params: Params) -> None:
         )
     if subscription["schedule"] and "trial_end" in params:
         raise unsupported("moving a trial's end under a schedule (release the schedule first)", param="trial_end")
+    refuse_beside_pending(params)
+
+
+def refuse_beside_pending(params: Params) -> None:
+    """Only what can wait for a payment goes with pending_if_incomplete."""
     odd = sorted(set(params) - WITH_PENDING)
     if params.get("payment_behavior") == "pending_if_incomplete" and odd:
         raise invalid(f"You cannot use {odd[0]} with payment_behavior=pending_if_incomplete.", param=odd[0])
@@ -65,35 +69,36 @@ def _plain_fields(tx: Tx, subscription: Doc, params: Params) -> None:
 
 
 def _cancellation(tx: Tx, subscription: Doc, params: Params) -> None:
-    at = params.get("cancel_at", "")
-    if params.get("cancel_at_period_end") or at in ("min_period_end", "max_period_end"):
+    if "cancel_at" in params and "cancel_at_period_end" in params:
+        raise invalid(
+            "You may only specify one of these parameters: cancel_at, cancel_at_period_end.", param="cancel_at"
+        )
+    at = params.get("cancel_at")
+    if params.get("cancel_at_period_end"):
         cancel_at_end(tx, subscription)
-        subscription["cancel_at_period_end"] = bool(params.get("cancel_at_period_end"))
-    elif isinstance(at, int):
-        check_cancel_at(tx, subscription, at, params.get("proration_behavior", "create_prorations"))
-        subscription.update(cancel_at=at, cancel_at_period_end=False, canceled_at=tx.now)
-        subscription["cancellation_details"]["reason"] = "cancellation_requested"
-    elif at == "max_billed_until":
-        raise unsupported("cancel_at=max_billed_until", param="cancel_at")
-    else:
+    elif at:
+        _cancel_at(tx, subscription, at, params.get("proration_behavior", "create_prorations"))
+    elif at == "" or subscription["cancel_at_period_end"]:
         subscription.update(cancel_at=None, cancel_at_period_end=False, canceled_at=None)
         subscription["cancellation_details"]["reason"] = None
 
 
-def check_cancel_at(tx: Tx, subscription: Doc, at: int, behaviour: str) -> None:
-    """A cancellation that would need a shortened, prorated period is refused rather than billed wrongly."""
-    end = timers.period(subscription)[1]
-    if at <= tx.now:
+def _cancel_at(tx: Tx, subscription: Doc, at: int | str, behaviour: str) -> None:
+    """End at a moment, which is frozen; what was paid for the time after it is credited then, unless told otherwise."""
+    ends = [item["current_period_end"] for item in subscription["items"]["data"]]
+    named = {"min_period_end": min(ends), "max_period_end": max(ends)}
+    moment = named[at] if isinstance(at, str) and at in named else at
+    if not isinstance(moment, int):
+        raise unsupported(f"cancel_at={at}", param="cancel_at")
+    if moment <= tx.now:
         raise invalid("cancel_at must be a timestamp in the future.", param="cancel_at")
-    recurring = plan.recurring_of(tx, subscription["items"]["data"])
-    boundary = boundary_after(subscription["billing_cycle_anchor"], recurring, at - 1) == at
-    if not boundary and at != end and (at > end or behaviour != "none"):
-        raise unsupported(
-            "cancel_at within a period (other than the current one with proration_behavior=none)", param="cancel_at"
-        )
+    subscription.update(cancel_at=moment, cancel_at_period_end=False, canceled_at=tx.now)
+    subscription["cancellation_details"]["reason"] = "cancellation_requested"
+    subscription["_private"]["cancel_prorated"] = behaviour != "none"
 
 
-def _change(tx: Tx, subscription: Doc, params: Params) -> None:
+def change(tx: Tx, subscription: Doc, params: Params) -> None:
+    """Items, anchor or trial: worked out, invoiced and, once that may be, applied."""
     wanted = {name: params[name] for name in (*CHANGES, "proration_behavior", "proration_date") if name in params}
     standing.drop_pending_update(tx, subscription)
     planned = plan.change(tx, subscription, wanted)

@@ -6,7 +6,7 @@ from portal.sandbox import catalog, customers, events, invoices, lines, paging, 
 from portal.sandbox.calls import LIST, Call
 from portal.sandbox.errors import StripeError, invalid, unsupported
 from portal.sandbox.payments import NO_METHOD, Outcome, method_for
-from portal.sandbox.periods import DAY, boundary_after
+from portal.sandbox.periods import DAY
 from portal.sandbox.render import list_of
 from portal.sandbox.tx import Doc, Params, Tx, metadata_of
 
@@ -45,10 +45,11 @@ def open_subscription(tx: Tx, customer: Doc, wanted: list[Params], trial_end: in
         for item in wanted
     ]
     plan.check_items(tx, items)
-    end = trial_end or boundary_after(tx.now, prices[0]["recurring"], tx.now)
-    plan.with_period(items, tx.now, end)
     for item in items:
-        item["_private"]["debited"] = 0 if trial_end else plan.amount_of(tx, item)
+        plan.begin(tx, item, tx.now)
+        if trial_end:
+            plan.with_period([item], tx.now, trial_end)
+            item["_private"].update(anchor=trial_end, debited=0)
     url = f"/v1/subscription_items?subscription={subscription['id']}"
     subscription["items"] = {**list_of(items, url), "total_count": len(items)}
     return subscription
@@ -78,9 +79,9 @@ def _blank() -> Doc:
 
 def first_lines(tx: Tx, subscription: Doc) -> list[Doc]:
     """What the first invoice says: a free trial, or the first period."""
-    start, end = timers.period(subscription)
     make = lines.trial if subscription["status"] == "trialing" else lines.full
-    return [make(tx, item, start, end) for item in subscription["items"]["data"]]
+    items = subscription["items"]["data"]
+    return [make(tx, item, item["current_period_start"], item["current_period_end"]) for item in items]
 
 
 def first_invoice(tx: Tx, customer: Doc, subscription: Doc) -> Doc:
@@ -172,14 +173,9 @@ def list_all(tx: Tx, params: Params) -> Doc:
     )
 
 
-def list_items(tx: Tx, params: Params) -> Doc:
-    """GET /v1/subscription_items."""
-    subscription = tx.get("subscription", params["subscription"], param="subscription", status=400)
-    return paging.of_list(tx, subscription["items"]["data"], params, "/v1/subscription_items")
-
-
 def cancel_at_end(tx: Tx, subscription: Doc) -> None:
-    """The subscription will end with its current period."""
+    """The subscription will end with its current period: that of the item which ends first."""
+    subscription["_private"]["cancel_prorated"] = False
     subscription.update(cancel_at_period_end=True, cancel_at=timers.period(subscription)[1], canceled_at=tx.now)
     subscription["cancellation_details"]["reason"] = "cancellation_requested"
 
@@ -234,5 +230,4 @@ CALLS = [
     Call("GET", "/v1/subscriptions", "SubscriptionListParams", list_all, f"{LIST} created customer price status"),
     Call("GET", "/v1/subscriptions/{}", "SubscriptionRetrieveParams", retrieve),
     Call("DELETE", "/v1/subscriptions/{}", "SubscriptionCancelParams", cancel, CANCEL),
-    Call("GET", "/v1/subscription_items", "SubscriptionItemListParams", list_items, f"{LIST} subscription"),
 ]

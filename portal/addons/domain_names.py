@@ -119,6 +119,11 @@ def parse(text: str, rules: Rules | None = None) -> DomainName:
     return name
 
 
+def known(ascii_name: str) -> DomainName:
+    """A name that was parsed before, from its ASCII form alone."""
+    return DomainName(ascii_name, _shown(ascii_name))
+
+
 def _refuse(code: str, words: str) -> Invalid:
     return Invalid(code=f"domain_{code}", fields={FIELD: words})
 

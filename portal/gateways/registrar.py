@@ -104,16 +104,20 @@ class Registrar:
             raise RegistrarRefused(detail=found.get("Description") or found.get("ErrorNo", ""))
         premium = _true(found, "IsPremiumName") or _amount(found.get("EapFee")) > 0
         available = _true(found, "Available")
-        price = self._price(suffix) if available and not premium else None
+        price = self._price(suffix, "REGISTER") if available and not premium else None
         return Quote(available, premium, price, found.get("Description") or "")
 
-    def _price(self, suffix: str) -> Money:
+    def renewal_price(self, suffix: str) -> Money:
+        """What another year costs."""
+        return self._price(suffix, "RENEW")
+
+    def _price(self, suffix: str, action: str) -> Money:
         """One year under a suffix, with what comes on top of it."""
-        asked = {"ProductType": "DOMAIN", "ProductCategory": "DOMAINS", "ActionName": "REGISTER"}
+        asked = {"ProductType": "DOMAIN", "ProductCategory": "DOMAINS", "ActionName": action}
         products = self._call("namecheap.users.getPricing", "Product", **asked, ProductName=suffix.upper())
         for product in products:
             category = (product.getparent().get("Name") or "").lower()
-            if product.get("Name", "").lower() != suffix or category not in ("register", "domains"):
+            if product.get("Name", "").lower() != suffix or category not in (action.lower(), "domains"):
                 continue
             for price in product.iter(f"{_SPACE}Price"):
                 if price.get("Duration") == "1" and price.get("DurationType") == "YEAR":
@@ -148,6 +152,12 @@ class Registrar:
         return Registration(
             ascii_name, made.get("DomainID") or "", None, _money(_amount(made.get("ChargedAmount")), "USD")
         )
+
+    def renew(self, ascii_name: str) -> None:
+        """Pay for another year. The caller has asked until when it is paid for, and asks again afterwards."""
+        (done,) = self._call("namecheap.domains.renew", "DomainRenewResult", DomainName=ascii_name, Years="1")
+        if not _true(done, "Renew"):
+            raise RegistrarRefused(detail="renew")
 
     def hosts(self, ascii_name: str, suffix: str) -> list[Host]:
         """The records of a name's zone at the registrar."""

@@ -2,7 +2,11 @@
 
 from datetime import timedelta
 
-from portal.addons import certificates, runner
+from portal.addons import (
+    buying_jobs,  # noqa: F401 - what is bought, kept and ended
+    certificates,
+    runner,
+)
 from portal.addons import provisioning_tending as tending
 from portal.addons.providers import certificate, manual, storage  # noqa: F401 - each registers its recipe
 from portal.kit import clock, outbox

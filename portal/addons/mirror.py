@@ -8,10 +8,10 @@ from portal.addons import mails, purchase, service
 from portal.addons.models import VendorAddon
 from portal.addons.rules import AddonStatus
 from portal.billing import queries as billing
-from portal.kit.actor import STRIPE, SYSTEM, Actor
+from portal.kit.actor import STRIPE, Actor
 from portal.kit.money import Money
 from portal.settings import queries as settings
-from portal.subscriptions.remote import at, id_of, maybe_at
+from portal.subscriptions.remote import Remote, RemoteItem, at, id_of, maybe_at
 
 Document = dict[str, Any]
 #: Stripe's states in which nothing more comes of a subscription.
@@ -72,6 +72,7 @@ def mirror(addon: VendorAddon, own: Own, *, actor: Actor = STRIPE, now: datetime
         cause = "unpaid" if own.cancel_reason == "payment_failed" else "asked"
         service.end(addon, cause, actor=actor, now=now)
         return
+    addon.stripe_item_id = own.item_id
     follow(addon, own, actor=actor, now=now)
     service.ends_with(addon, own.cancel_at, actor=actor, now=now)
     if own.status in ("past_due", "unpaid"):
@@ -80,18 +81,17 @@ def mirror(addon: VendorAddon, own: Own, *, actor: Actor = STRIPE, now: datetime
         service.caught_up(addon, now=now)
 
 
-def follow(addon: VendorAddon, own: Own, *, actor: Actor, now: datetime) -> None:
-    """Take over period, price and number. What is planned for the next period stays planned until that has begun."""
+def follow(addon: VendorAddon, own: Own | RemoteItem, *, actor: Actor, now: datetime) -> None:
+    """Take over period, price and number. What is planned for the next period stays so until that has begun."""
     renewed = addon.period_start is not None and own.period_start > addon.period_start
+    if (addon.period_start, addon.period_end) != (own.period_start, own.period_end):
+        addon.period_start, addon.period_end = own.period_start, own.period_end
+        addon.version += 1
     found = purchase.by_stripe_price(own.stripe_price_id)
-    addon.stripe_item_id = own.item_id
-    addon.period_start, addon.period_end = own.period_start, own.period_end
     if found is None:
         return
-    planned = addon.next_quantity is not None and (found.price_id, own.quantity) == (
-        addon.next_price_id, addon.next_quantity,
-    )  # fmt: skip
-    if not planned or renewed:
+    present, planned = (addon.price_id, addon.quantity), (addon.next_price_id, addon.next_quantity)
+    if renewed or (found.price_id, own.quantity) not in (present, planned):
         service.resize(addon, found.price_id, found.variant, own.quantity, actor=actor, now=now)
 
 
@@ -109,15 +109,31 @@ def ends_unpaid(addon: VendorAddon) -> datetime:
     return addon.past_due_since + timedelta(days=settings.current().grace_days)
 
 
-def mirror_items(vendor_id: int, items: dict[str, Own], *, now: datetime) -> None:
+def mirror_items(vendor_id: int, remote: Remote, *, actor: Actor = STRIPE, now: datetime) -> None:
     """Make the vendor's add-ons that are items of the tier's subscription equal to Stripe's; gone ones have ended."""
+    items = {item.id: item for item in remote.addon_items}
     for known in purchase.had(vendor_id):
         if known.stripe_item_id is None or known.stripe_subscription_id is not None:
             continue
         addon = service.locked(known.id, vendor_id)
-        own = items.get(str(addon.stripe_item_id))
-        if own is None:
-            by = SYSTEM if addon.cancel_at_period_end else STRIPE
-            service.end(addon, "asked", actor=by, now=now)
+        item = items.get(known.stripe_item_id)
+        if remote.status in OVER:
+            service.end(addon, "plan", actor=actor, now=now)
+        elif item is None:
+            service.end(addon, "asked", actor=actor, now=now)
         else:
-            follow(addon, own, actor=STRIPE, now=now)
+            _mirror_item(addon, item, remote, actor, now)
+
+
+def _mirror_item(addon: VendorAddon, item: RemoteItem, remote: Remote, actor: Actor, now: datetime) -> None:
+    follow(addon, item, actor=actor, now=now)
+    if remote.leaving:  # The plan's own mail tells that everything ends with it.
+        service.ends_with(addon, remote.cancel_at or remote.period_end, actor=actor, now=now, tell=False)
+        return
+    over = item.planned is not None and item.planned.quantity == 0
+    was_with_plan = addon.cancel_at_period_end and addon.ends_at != item.period_end
+    service.ends_with(addon, item.period_end if over else None, actor=actor, now=now, tell=not was_with_plan)
+    found = purchase.by_stripe_price(item.planned.stripe_price_id) if item.planned and not over else None
+    wanted = (found.price_id, item.planned.quantity) if found and item.planned else (None, None)
+    if (addon.next_price_id, addon.next_quantity) != wanted:
+        service.plan(addon, *wanted, actor=actor, now=now)

@@ -10,10 +10,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from portal.addons.models import Domain, VendorAddon
 from portal.addons.rules import AddonStatus, DomainState, Origin
+from portal.catalog import queries as catalog
 from portal.catalog.models import AddonPrice, AddonProduct, TierAddon
 from portal.catalog.rules import Cycle
 from portal.kit.db import db
@@ -21,6 +22,7 @@ from portal.kit.errors import Conflict, Invalid, NotFound, PaymentRequired, Port
 from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.queries import Held
 from portal.subscriptions.rules import Provider, Restriction, Status
 from portal.subscriptions.rules import restrictions as restricted
@@ -159,14 +161,13 @@ def check(vendor_id: int, found: Offer, wish: Wish, *, beside: int | None = None
 
 def too_many(product: Product) -> PortalError:
     """More than one vendor may have."""
-    return Invalid(fields={"quantity": N_("You can have %(most)s of these at most.") % {"most": product.max_quantity}})
+    told = {"quantity": N_("That is more than you can have of it.")}
+    return Invalid(N_("You can have %(most)s of these at most."), fields=told, most=product.max_quantity)
 
 
 def had(vendor_id: int, product_id: int | None = None) -> list[VendorAddon]:
     """The vendor's add-ons that are not over, oldest first."""
-    wanted = select(VendorAddon).where(
-        VendorAddon.vendor_id == vendor_id, VendorAddon.status != AddonStatus.CANCELLED
-    )
+    wanted = select(VendorAddon).where(VendorAddon.vendor_id == vendor_id, VendorAddon.status != AddonStatus.CANCELLED)
     if product_id is not None:
         wanted = wanted.where(VendorAddon.addon_id == product_id)
     return list(db.session.scalars(wanted.order_by(VendorAddon.id).execution_options(populate_existing=True)))
@@ -190,8 +191,6 @@ def way(held: Held, found: Offer, payment_method: bool, now: datetime) -> Way:
 
 def cycle_of(held: Held) -> Cycle | None:
     """How often the tier is paid for."""
-    from portal.catalog import queries as catalog
-
     present = catalog.price(held.price_id) if held.price_id else None
     return present.cycle if present else None
 
@@ -269,20 +268,18 @@ def _noted(text: str) -> dict[str, Any]:
     return {"note": note} if note else {}
 
 
-def of_price(price_ids: list[int]) -> dict[int, AddonPrice]:
-    """Prices by id, closed ones too."""
-    return {row.id: row for row in db.session.scalars(select(AddonPrice).where(or_(AddonPrice.id.in_(price_ids))))}
+def subscription_of(vendor_id: int) -> VendorSubscription | None:
+    """The vendor's live subscription, to be read only: no lock is taken."""
+    return db.session.scalar(
+        select(VendorSubscription)
+        .where(VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None))
+        .execution_options(populate_existing=True)
+    )
 
 
 def held_with_card(vendor_id: int) -> tuple[Held, bool, datetime | None]:
     """The subscription, whether a card is known for it, and since when something is owed."""
-    from portal.subscriptions.models import VendorSubscription
-
-    row = db.session.execute(
-        select(VendorSubscription.payment_method, VendorSubscription.past_due_since).where(
-            VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None)
-        )
-    ).first()
+    row = subscription_of(vendor_id)
     if row is None:
         raise PaymentRequired(N_("Add-ons come on top of a plan. Choose one first."), code="no_plan")
     return subscriptions.held(vendor_id), row.payment_method is not None, row.past_due_since

@@ -189,6 +189,11 @@ def resize(addon: VendorAddon, price_id: int | None, variant: str, quantity: int
     return True
 
 
+def note_kept(addon: VendorAddon, actor: Actor, now: datetime) -> None:
+    """History: what the tier included is paid for from now on."""
+    _note(addon, "addon_kept", actor, now)
+
+
 def plan(addon: VendorAddon, price_id: int | None, quantity: int | None, *, actor: Actor, now: datetime) -> None:
     """Another size or number from the next period on; (None, None) takes a plan back."""
     if addon.cancel_at_period_end:

@@ -1,11 +1,11 @@
 """Add-ons that are paid by bank transfer: asked for with our own papers, renewed ahead of time, behind when unpaid.
 
-What has the tier's interval and ends with its period is a line of the tier's renewal; everything else is invoiced on its
-own. The verbs flush; the caller holds the locks of vendor and subscription.
+What has the tier's interval and ends with its period is a line of the tier's renewal; everything else is invoiced on
+its own. The verbs flush; the caller holds the locks of vendor and subscription.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -115,9 +115,7 @@ def tend(addon_id: int, vendor_id: int, *, now: datetime) -> None:
 
 
 def _tend_ending(addon: VendorAddon, now: datetime) -> None:
-    invoice = _invoice_of_next(addon)
-    if invoice is not None and invoice.reason == RENEWAL and invoice.status == InvoiceStatus.OPEN:
-        money.withdraw(invoice, by=SYSTEM.label, reason=None, now=now)
+    withdraw_next(addon, now=now)
     if (addon.ends_at or addon.period_end or now) <= now:
         service.end(addon, "asked", actor=SYSTEM, now=now)
 
@@ -127,20 +125,21 @@ def _ask_or_wait(addon: VendorAddon, subscription: VendorSubscription | None, no
     assert addon.period_end is not None
     if invoice is None and not _comes_with_tier(addon, subscription, now):
         invoice = renew(addon, now)
-    if invoice is None or invoice.status != InvoiceStatus.OPEN or addon.period_end > now:
+    late_from = max(addon.period_end, invoice.due_at or addon.period_end) if invoice is not None else now
+    if invoice is None or invoice.status != InvoiceStatus.OPEN or late_from > now:
         return
     if invoice.reason != RENEWAL:
         return  # The tier's own invoice is unpaid: what follows is the subscription's (SUB-8).
-    ends = addon.period_end + timedelta(days=settings.current().grace_days)
+    ends = late_from + timedelta(days=settings.current().grace_days)
     if ends <= now:
         money.withdraw(invoice, by=SYSTEM.label, reason=None, now=now)
         service.end(addon, "unpaid", actor=SYSTEM, now=now)
-    elif service.fell_behind(addon, since=addon.period_end, now=now):
+    elif service.fell_behind(addon, since=late_from, now=now):
         mails.unpaid(addon, Money(invoice.due_minor - invoice.paid_minor, invoice.currency), ends, now)
 
 
 def _comes_with_tier(addon: VendorAddon, subscription: VendorSubscription | None, now: datetime) -> bool:
-    """Will the tier's renewal have a line for it? Not once that is paid without one, and not when the tier is ending."""
+    """Will the tier's renewal have a line for it? Not once that is paid without one, nor when the tier ends."""
     if subscription is None or not along(addon, subscription):
         return False
     ahead = transfer_periods.upcoming(subscription)
@@ -178,6 +177,23 @@ def renew(addon: VendorAddon, now: datetime) -> Invoice:
     return transfer_periods.ask(
         subscription, [line], next_offer(addon).each.currency, reason=RENEWAL, due_at=due_at, now=now
     )
+
+
+def renew_as(addon: VendorAddon, line: NewLine, now: datetime) -> Invoice:
+    """Ask for ``line`` as the add-on's next period: what the tier included before and is kept."""
+    subscription = lock_if_any(addon.vendor_id)
+    assert subscription is not None
+    asked = replace(line, vendor_addon_id=addon.id)
+    days = timedelta(days=settings.current().transfer_days)
+    currency = next_offer(addon).each.currency
+    return transfer_periods.ask(subscription, [asked], currency, reason=RENEWAL, due_at=now + days, now=now)
+
+
+def withdraw_next(addon: VendorAddon, *, now: datetime) -> None:
+    """The next period is not asked for any more."""
+    invoice = _invoice_of_next(addon)
+    if invoice is not None and invoice.reason == RENEWAL and invoice.status == InvoiceStatus.OPEN:
+        money.withdraw(invoice, by=SYSTEM.label, reason=None, now=now)
 
 
 def _whole(addon: VendorAddon, start: datetime) -> NewLine:

@@ -41,7 +41,7 @@ def start(vendor_id: int, price_id: int, addresses: Addresses, *, actor: Actor) 
     Pages for other prices are closed, so that nobody pays twice.
     """
     price, tier = subscriptions.offered(price_id, vendor_id)
-    _can_be_taxed(vendor_id)
+    can_be_taxed(vendor_id)
     customer_id = accounts.ensure_customer(vendor_id)
     others = [o for o in queries.open_of(vendor_id) if o.price_id != price_id]
     with unit_of_work():
@@ -58,13 +58,13 @@ def start(vendor_id: int, price_id: int, addresses: Addresses, *, actor: Actor) 
         accounts.tell_legal_data(vendor_id)
     end_reading()
     params = _session(order, customer_id, price.stripe_price_id, addresses)
-    session = _opened(order, customer_id, params)
+    session = opened(order, customer_id, params)
     with unit_of_work():
         service.session_opened(order.id, session["id"], session["url"])
     return str(session["url"])
 
 
-def _can_be_taxed(vendor_id: int) -> None:
+def can_be_taxed(vendor_id: int) -> None:
     """Conflict when Stripe is to work out taxes and nobody knows yet where the vendor is."""
     if tax.stripe_params() and not details.read(vendor_id).country:
         raise Conflict(
@@ -72,7 +72,7 @@ def _can_be_taxed(vendor_id: int) -> None:
         )
 
 
-def _opened(order: OrderView, customer_id: str, params: dict[str, Any]) -> dict[str, Any]:
+def opened(order: OrderView, customer_id: str, params: dict[str, Any]) -> dict[str, Any]:
     """The order's page at Stripe. Stripe repeats a 500 for its key, so after one it is looked for before giving up."""
     gateway = stripe.current()
     try:
@@ -126,6 +126,10 @@ def fulfil(order_id: int) -> OrderState:
     order = queries.order(order_id)
     if order is None:
         raise NotFound
+    if order.kind == "addon":
+        from portal.checkout import addon_flows  # It stands on this module: pages are opened and closed alike.
+
+        return addon_flows.fulfil(order_id)
     if order.stripe_session_id is None or order.state in (OrderState.FULFILLED, OrderState.REFUSED):
         return order.state
     end_reading()

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from portal.checkout import flows, purchases, transfer
-from portal.gateways import storage
+from portal.checkout import addon_flows, flows, purchases, transfer
+from portal.entitlements import files
 from portal.kit import clock, outbox
 from portal.kit.tasks import periodic, task
 
@@ -24,6 +24,12 @@ def record_change(change_id: int) -> None:
 def cancel_refused(stripe_subscription_id: str) -> None:
     """End a subscription whose order was refused."""
     flows.cancel_refused(stripe_subscription_id)
+
+
+@task("checkout.remove_refused_item", kind="flow")
+def remove_refused_item(order_id: int, item_id: str) -> None:
+    """Take an item whose order was refused from the tier's subscription."""
+    addon_flows.remove_refused_item(order_id, item_id)
 
 
 @periodic("checkout.tend_orders", every=timedelta(hours=1))
@@ -54,5 +60,5 @@ def after_end(vendor: int) -> None:
 
 @task("checkout.forget_file", kind="flow")
 def forget_file(key: str) -> None:
-    """A file was replaced."""
-    storage.delete(key)
+    """A file was replaced: it goes, and its bytes count no longer."""
+    files.forget(key, now=clock.business())

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from portal.checkout.models import Order
+from portal.checkout.models import Order, OrderItem
 from portal.checkout.rules import OrderState
 from portal.kit.db import db
 from portal.kit.money import Money
@@ -47,9 +47,33 @@ def order(order_id: int) -> OrderView | None:
     return _view(db.session.scalar(found))
 
 
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    """What was ordered, as it was asked for."""
+
+    description: str
+    quantity: int
+    stripe_price_id: str | None
+    addon_price_id: int | None
+
+
+def item(order_id: int) -> ItemView:
+    """The one line of an order."""
+    columns = (OrderItem.description, OrderItem.quantity, OrderItem.stripe_price_id, OrderItem.addon_price_id)
+    row = db.session.execute(select(*columns).where(OrderItem.order_id == order_id)).one()
+    return ItemView(row.description, row.quantity, row.stripe_price_id, row.addon_price_id)
+
+
 def by_session(session_id: str) -> OrderView | None:
     """The order that a Checkout session was opened for."""
     return _view(db.session.scalar(select(Order).where(Order.stripe_session_id == session_id)))
+
+
+def waits_for_item(vendor_id: int) -> bool:
+    """Is an order open whose add-on comes onto the tier's subscription?"""
+    wanted = (Order.vendor_id == vendor_id, Order.kind == "addon", Order.state == OrderState.OPEN)
+    own = (Order.provider == "stripe", Order.stripe_session_id.is_(None))
+    return db.session.scalar(select(Order.id).where(*wanted, *own).limit(1)) is not None
 
 
 def of_vendor(vendor_id: int, session_id: str) -> OrderView | None:

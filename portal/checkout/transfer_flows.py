@@ -1,12 +1,12 @@
 """Bank transfer where something lies outside the database: pages at Stripe that give way, and files handed in."""
 
-import uuid
 from typing import Any
 
 from portal.billing import parties, transfers
 from portal.billing.transfer_rules import missing_details
 from portal.checkout import flows, queries, transfer
-from portal.gateways import storage, stripe
+from portal.entitlements import files
+from portal.gateways import stripe
 from portal.identity import queries as identity
 from portal.kit import clock, outbox
 from portal.kit.actor import Actor
@@ -60,18 +60,19 @@ def start(vendor_id: int, price_id: int, *, actor: Actor) -> int | None:
 def hand_in(vendor_id: int, transfer_id: int, name: str, data: bytes, *, actor: Actor) -> None:
     """Keep the vendor's proof of payment, privately; a new one replaces the one before.
 
+    Its bytes count as storage, but it is taken also when the storage is full: who wants to pay is never turned away.
     Invalid at the field ``proof`` for what is no document, TooLarge beyond 10 MB, Conflict when it is decided already.
     """
     found = document(data, field="proof")
     end_reading()
-    key = f"proofs/{vendor_id}/{uuid.uuid4().hex}.{found.ending}"
-    storage.put(key, found.data)
+    now = clock.business()
+    key = files.keep(vendor_id, "proofs", found.data, found.ending, field="proof", now=now, may_refuse=False)
     shown = {"key": key, "name": shown_name(name, found.ending), "type": found.media_type, "size": len(found.data)}
     try:
         with unit_of_work():
             _attach(vendor_id, transfer_id, shown, actor)
     except PortalError:
-        storage.delete(key)
+        files.forget(key, now=now)
         raise
 
 

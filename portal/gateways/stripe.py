@@ -231,6 +231,10 @@ class StripeGateway:
         """Change a subscription."""
         return self._call(lambda: self._v1.subscriptions.update(subscription_id, params, {"idempotency_key": key}))
 
+    def subscription_create(self, params: Params, key: str) -> Document:
+        """Begin a subscription that the card on file pays for."""
+        return self._call(lambda: self._v1.subscriptions.create(params, {"idempotency_key": key}))
+
     def subscription_cancel(self, subscription_id: str, params: Params, key: str) -> Document:
         """End a subscription at once."""
         return self._call(lambda: self._v1.subscriptions.cancel(subscription_id, params, {"idempotency_key": key}))

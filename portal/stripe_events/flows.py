@@ -5,7 +5,10 @@ from typing import Any
 
 from sqlalchemy import select
 
+from portal.addons import flows as addon_flows
+from portal.addons import queries as addons
 from portal.billing import dispute_flows, methods, refund_flows
+from portal.checkout import addon_flows as addon_orders
 from portal.checkout import flows as checkout
 from portal.checkout import method_flows
 from portal.checkout import queries as orders
@@ -180,7 +183,7 @@ def follow(
     """Mirror a subscription (and one invoice of it). One that we do not hold yet may belong to a paid order."""
     if subscription_id is None:
         return "ignored", None, "no subscription"
-    vendor_id = held.vendor_of(subscription_id)
+    vendor_id = held.vendor_of(subscription_id) or addons.vendor_of(subscription_id)
     if vendor_id is None:
         customer = identity.vendor_by_customer(customer_id) if customer_id else None
         if customer is None:
@@ -191,5 +194,9 @@ def follow(
             return "ignored", vendor_id, "not the vendor's subscription"
         checkout.fulfil(order.id)
     if subscriptions.sync(vendor_id, subscription_id, invoice_id):
+        if addons.has_items(vendor_id) or orders.waits_for_item(vendor_id):
+            addon_orders.carry_on(vendor_id)
+        return "handled", vendor_id, None
+    if addon_flows.sync(vendor_id, subscription_id, invoice_id):
         return "handled", vendor_id, None
     return "ignored", vendor_id, "not the vendor's subscription"

@@ -6,12 +6,16 @@ from typing import Any
 from sqlalchemy import select
 
 from portal.identity.models import Vendor
+from portal.kit import outbox
 from portal.kit.actor import Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, NotFound
 from portal.kit.text import N_
 from portal.subscriptions.models import SubscriptionEvent, VendorSubscription
 from portal.subscriptions.states import Event, allowed
+
+#: What changes which tier a vendor has, or whether it is open: rooms above listen.
+MOVES = frozenset({"trial_started", "tier_changed", "status_changed"})
 
 
 def lock(vendor_id: int) -> VendorSubscription:
@@ -62,6 +66,9 @@ def note(
 ) -> None:
     """Write one line of history and count the change."""
     subscription.version += 1
+    if kind in MOVES:
+        outbox.emit("subscription.moved", dedupe_key=f"{subscription.id}:{subscription.version}",
+                    vendor_id=subscription.vendor_id, vendor=subscription.vendor_id)  # fmt: skip
     db.session.add(
         SubscriptionEvent(
             vendor_id=subscription.vendor_id,

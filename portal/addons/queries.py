@@ -1,0 +1,246 @@
+"""Reads of add-ons: what can be had, what a vendor has."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, or_, select
+from sqlalchemy.engine import Row
+
+from portal.addons.models import VendorAddon
+from portal.addons.rules import AddonStatus, Origin
+from portal.catalog.models import AddonPrice, AddonProduct, SubscriptionTier, TierAddon
+from portal.catalog.rules import Cycle
+from portal.kit.db import db
+from portal.kit.errors import NotFound
+from portal.kit.money import Money
+
+#: How long an add-on that is over is still listed.
+SHOWN_AFTER_END = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Had:
+    """A vendor's add-on. ``each`` is for one and a whole period; None: nothing is paid for it."""
+
+    id: int
+    vendor_id: int
+    product_id: int
+    code: str
+    name: str
+    provisioning: str
+    grants: Mapping[str, Any]
+    max_quantity: int
+    variant: str
+    quantity: int
+    config: Mapping[str, Any]
+    origin: Origin
+    provider: str
+    status: AddonStatus
+    price_id: int | None
+    each: Money | None
+    cycle: Cycle | None
+    next_price_id: int | None
+    next_quantity: int | None
+    next_variant: str | None
+    next_each: Money | None
+    period_start: datetime | None
+    period_end: datetime | None
+    past_due_since: datetime | None
+    cancel_at_period_end: bool
+    ends_at: datetime | None
+    promised_at: datetime | None
+    provisioned_at: datetime | None
+    cancelled_at: datetime | None
+    created_at: datetime
+    reason: str | None
+    stripe_subscription_id: str | None
+    stripe_item_id: str | None
+    version: int
+
+    @property
+    def total(self) -> Money | None:
+        """What a whole period costs."""
+        return Money(self.each.minor * self.quantity, self.each.currency) if self.each else None
+
+    @property
+    def next_total(self) -> Money | None:
+        """What the next period costs, where that is planned to be something else."""
+        if self.next_each is None or self.next_quantity is None:
+            return None
+        return Money(self.next_each.minor * self.next_quantity, self.next_each.currency)
+
+    @property
+    def shown(self) -> str:
+        """The name that it is for, if it is for one."""
+        return str(self.config.get("shown") or self.config.get("name") or "")
+
+    @property
+    def is_over(self) -> bool:
+        """Has it ended?"""
+        return self.status == AddonStatus.CANCELLED
+
+    @property
+    def is_resizable(self) -> bool:
+        """Is there another size or number of it?"""
+        return self.origin != Origin.INCLUDED and self.provisioning in ("mailboxes", "storage")
+
+
+_next = AddonPrice.__table__.alias("next_price")
+
+
+def _statement() -> Select[Any]:
+    v, p = VendorAddon, AddonProduct
+    return (
+        select(
+            v.id, v.vendor_id, v.variant, v.quantity, v.config, v.origin, v.provider, v.status, v.price_id,
+            v.next_price_id, v.next_quantity, v.period_start, v.period_end, v.past_due_since, v.cancel_at_period_end,
+            v.ends_at, v.promised_at, v.provisioned_at, v.cancelled_at, v.created_at, v.reason,
+            v.stripe_subscription_id, v.stripe_item_id, v.version, p.id.label("product_id"), p.code, p.name,
+            p.provisioning, p.grants, p.max_quantity, AddonPrice.amount_minor, AddonPrice.currency, AddonPrice.cycle,
+            _next.c.variant.label("next_variant"), _next.c.amount_minor.label("next_minor"),
+        )
+        .join(p, p.id == v.addon_id)
+        .outerjoin(AddonPrice, AddonPrice.id == v.price_id)
+        .outerjoin(_next, _next.c.id == v.next_price_id)
+    )  # fmt: skip
+
+
+def _had(row: Row[Any]) -> Had:
+    given = row._asdict()
+    minor, currency, next_minor = given.pop("amount_minor"), given.pop("currency"), given.pop("next_minor")
+    cycle = given.pop("cycle")
+    given |= {"origin": Origin(row.origin), "status": AddonStatus(row.status)}
+    return Had(
+        **given,
+        each=Money(minor, currency) if minor is not None else None,
+        cycle=Cycle(cycle) if cycle else None,
+        next_each=Money(next_minor, currency) if next_minor is not None else None,
+    )
+
+
+def of_vendor(vendor_id: int, now: datetime) -> list[Had]:
+    """What the vendor has, with what ended lately at the end; one statement whatever their number."""
+    lately = or_(VendorAddon.cancelled_at.is_(None), VendorAddon.cancelled_at > now - SHOWN_AFTER_END)
+    wanted = _statement().where(VendorAddon.vendor_id == vendor_id, lately)
+    rows = db.session.execute(wanted.order_by(VendorAddon.cancelled_at.is_not(None), AddonProduct.position,
+                                              VendorAddon.id))  # fmt: skip
+    return [_had(row) for row in rows]
+
+
+def one(vendor_id: int, addon_id: int) -> Had:
+    """One add-on of the vendor, as committed now; NotFound for another vendor's."""
+    wanted = _statement().where(VendorAddon.vendor_id == vendor_id, VendorAddon.id == min(addon_id, 2**63 - 1))
+    row = db.session.execute(wanted).first()
+    if row is None:
+        raise NotFound
+    return _had(row)
+
+
+def by_subscription(vendor_id: int, stripe_subscription_id: str) -> Had | None:
+    """The vendor's add-on that has this subscription of its own."""
+    wanted = _statement().where(
+        VendorAddon.vendor_id == vendor_id, VendorAddon.stripe_subscription_id == stripe_subscription_id
+    )
+    row = db.session.execute(wanted).first()
+    return _had(row) if row else None
+
+
+def vendor_of(stripe_subscription_id: str) -> int | None:
+    """Whose add-on has this Stripe subscription of its own."""
+    found = select(VendorAddon.vendor_id).where(VendorAddon.stripe_subscription_id == stripe_subscription_id)
+    return db.session.scalar(found)
+
+
+def has_items(vendor_id: int) -> bool:
+    """Has the vendor add-ons on its tier's subscription?"""
+    wanted = select(VendorAddon.id).where(
+        VendorAddon.vendor_id == vendor_id,
+        VendorAddon.status != AddonStatus.CANCELLED,
+        VendorAddon.stripe_item_id.is_not(None),
+        VendorAddon.stripe_subscription_id.is_(None),
+    )
+    return db.session.scalar(wanted.limit(1)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A size that can be bought, or (``price_id`` None) one that is not sold in this currency."""
+
+    price_id: int
+    variant: str
+    cycle: Cycle
+    each: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A product on the shelf. ``included`` maps sizes to how many the tier brings, ``brought_by`` names the least tier
+    that sells it where this one does not.
+    """
+
+    id: int
+    code: str
+    name: str
+    pitch: str
+    provisioning: str
+    grants: Mapping[str, Any]
+    max_quantity: int
+    options: tuple[Option, ...]
+    included: Mapping[str, int]
+    is_sold: bool
+    brought_by: str | None
+
+    @property
+    def cheapest(self) -> Option | None:
+        """The least that it costs."""
+        return min(self.options, key=lambda option: option.each.minor, default=None)
+
+
+def shelf(tier_id: int | None, currency: str) -> list[Card]:
+    """What is sold, in one currency, as a vendor of this tier sees it; one statement."""
+    live = and_(
+        AddonPrice.addon_id == AddonProduct.id, AddonPrice.currency == currency, AddonPrice.valid_until.is_(None)
+    )
+    sold = and_(TierAddon.addon_id == AddonProduct.id)
+    tiers = and_(
+        SubscriptionTier.id == TierAddon.tier_id,
+        or_(SubscriptionTier.id == tier_id, SubscriptionTier.is_public & SubscriptionTier.retired_at.is_(None)),
+    )
+    rows = db.session.execute(
+        select(
+            AddonProduct.id, AddonProduct.code, AddonProduct.name, AddonProduct.pitch, AddonProduct.provisioning,
+            AddonProduct.grants, AddonProduct.max_quantity, AddonPrice.id.label("price_id"), AddonPrice.variant,
+            AddonPrice.cycle, AddonPrice.amount_minor, TierAddon.variant.label("sold_variant"), TierAddon.included,
+            SubscriptionTier.id.label("tier_id"), SubscriptionTier.name.label("tier_name"),
+        )
+        .outerjoin(AddonPrice, live)
+        .outerjoin(TierAddon, sold)
+        .outerjoin(SubscriptionTier, tiers)
+        .where(AddonProduct.retired_at.is_(None))
+        .order_by(AddonProduct.position, AddonProduct.id, AddonPrice.amount_minor, SubscriptionTier.position)
+    ).all()  # fmt: skip
+    by_product: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        by_product[row.id].append(row)
+    return [_card(found, tier_id, currency) for found in by_product.values()]
+
+
+def _card(rows: Sequence[Row[Any]], tier_id: int | None, currency: str) -> Card:
+    row = rows[0]
+    mine = [r for r in rows if r.tier_id is not None and r.tier_id == tier_id]
+    sizes = {r.sold_variant for r in mine}
+    options = {
+        r.price_id: Option(r.price_id, r.variant, Cycle(r.cycle), Money(r.amount_minor, currency))
+        for r in rows
+        if r.price_id is not None and (not mine or r.variant in sizes)
+    }
+    others = [r.tier_name for r in rows if r.tier_name and r.tier_id != tier_id]
+    return Card(
+        row.id, row.code, row.name, row.pitch, row.provisioning, row.grants, row.max_quantity,
+        tuple(sorted(options.values(), key=lambda option: option.each.minor)),
+        {r.sold_variant: r.included for r in mine if r.included}, bool(mine),
+        next(iter(others), None) if not mine else None,
+    )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from portal.catalog.rules import Metric, counted, higher_level
@@ -140,8 +140,10 @@ class Frame:
         return self.closed(now) or (Refusal.PAST_DUE if owes else None)
 
     def window(self, now: datetime) -> datetime:
-        """Where the month of usage that ``now`` lies in began. Without a subscription nothing is counted by months."""
-        return usage_window(self.period_start, now) if self.period_start else now
+        """Where the month of usage that ``now`` lies in began; the calendar's where there is no subscription."""
+        if self.period_start is None:
+            return now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return usage_window(self.period_start, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Which counter an event belongs to, and how much one may count; pure."""
 
 from calendar import monthrange
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from portal.catalog.rules import PER_PERIOD, UNITS, Metric
 
@@ -54,3 +56,76 @@ def usage_window(period_start: datetime, at: datetime) -> datetime:
     while months > 0 and add_months(period_start, months) > at:
         months -= 1
     return add_months(period_start, months)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, as a sender reports it; nothing of it is known to be sound. ``key`` is the sender's."""
+
+    key: str
+    metric: str
+    quantity: int
+    at: datetime
+    subject: str | None = None
+
+    @property
+    def content(self) -> tuple[str, int, str | None]:
+        """What the key stands for. Not the moment: a sender that tries again may stamp it anew."""
+        return self.metric, self.quantity, self.subject
+
+
+class Outcome(StrEnum):
+    """What became of an event. ``known``: it was counted before, or stands earlier in the same batch."""
+
+    COUNTED = "counted"
+    KNOWN = "known"
+    REFUSED = "refused"
+
+
+class Wrong(StrEnum):
+    """Why an event was refused, for programs."""
+
+    UNKNOWN_METRIC = "unknown_metric"
+    QUANTITY = "wrong_quantity"
+    KEY = "wrong_key"
+    SUBJECT = "wrong_subject"
+    IN_FUTURE = "in_future"
+    TOO_LATE = "too_late"
+    KEY_REUSED = "key_reused"
+    BELOW_ZERO = "below_zero"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of the event at this place of the batch; ``code`` where it was refused."""
+
+    outcome: Outcome
+    code: Wrong | None = None
+
+
+def fault(event: Event, window: datetime, now: datetime) -> Wrong | None:
+    """What is wrong with an event by itself. One of the month of usage that runs is in time, however late in it."""
+    if event.metric not in _METRICS:
+        return Wrong.UNKNOWN_METRIC
+    if not sound_quantity(Metric(event.metric), event.quantity):
+        return Wrong.QUANTITY
+    if not _sound_text(event.key):
+        return Wrong.KEY
+    if event.subject is not None and not _sound_text(event.subject):
+        return Wrong.SUBJECT
+    if event.at > now + CLOCKS_DIFFER:
+        return Wrong.IN_FUTURE
+    return Wrong.TOO_LATE if event.at < window else None
+
+
+def sound_quantity(metric: Metric, quantity: int) -> bool:
+    """Levels may go down, what is counted by months only up; nothing moves by zero or by more than is believable."""
+    highest = most(metric)
+    return quantity != 0 and (1 if metric in PER_PERIOD else -highest) <= quantity <= highest
+
+
+def _sound_text(text: str) -> bool:
+    return 1 <= len(text) <= 120 and "\0" not in text
+
+
+_METRICS = frozenset(Metric)

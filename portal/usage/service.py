@@ -4,13 +4,13 @@ from datetime import datetime
 
 from sqlalchemy import delete, select
 
-from portal.catalog.rules import PER_PERIOD, Metric
+from portal.catalog.rules import Metric
 from portal.kit.db import db, insert_once
 from portal.kit.errors import Conflict, Invalid
 from portal.kit.text import N_
 from portal.usage import counters
 from portal.usage.models import UsageAlertMute, UsageEvent
-from portal.usage.rules import THRESHOLDS, counter_start, most
+from portal.usage.rules import THRESHOLDS, counter_start, sound_quantity
 
 
 def record(
@@ -95,9 +95,7 @@ def mute(vendor_id: int, metric: Metric, threshold: int, *, muted: bool) -> None
 
 def _check(metric: Metric, quantity: int, key: str, subject: str | None) -> None:
     fields: dict[str, str] = {}
-    highest = most(metric)
-    least = 1 if metric in PER_PERIOD else -highest
-    if quantity == 0 or not least <= quantity <= highest:
+    if not sound_quantity(metric, quantity):
         fields["quantity"] = N_("Please give a whole number that can be counted here.")
     if not 1 <= len(key) <= 120:
         fields["key"] = N_("Please give a key of 1 to 120 characters.")

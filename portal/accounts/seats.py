@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from portal.catalog.rules import Metric
+from portal.entitlements import gate
 from portal.kit.errors import PortalError
 from portal.usage import service as usage
 from portal.usage.rules import EPOCH
@@ -26,23 +27,17 @@ def take_for_owner(vendor_id: int, *, now: datetime) -> None:
 
 def hold(vendor_id: int, invitation_id: int, *, now: datetime) -> None:
     """Take a seat for an invitation. LimitReached when none is free, Closed when the product is."""
-    from portal.entitlements import gate
-
     gate.admit(vendor_id, METRIC, key=f"invitation:{invitation_id}", now=now)
 
 
 def release_invitation(vendor_id: int, invitation_id: int, *, now: datetime) -> None:
     """The invitation ended without anybody joining; a second call gives nothing back."""
-    from portal.entitlements import gate
-
-    gate.give_back(vendor_id, METRIC, key=f"invitation:{invitation_id}:ended", now=now)
+    gate.give_back(vendor_id, METRIC, key=f"invitation:{invitation_id}", now=now)
 
 
 def release_member(vendor_id: int, member_id: int, *, now: datetime) -> None:
     """Somebody is in the team no more; a second call gives nothing back."""
-    from portal.entitlements import gate
-
-    gate.give_back(vendor_id, METRIC, key=f"member:{member_id}:left", now=now)
+    gate.give_back(vendor_id, METRIC, key=f"member:{member_id}", now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +50,13 @@ class Taken:
 
 def taken(vendor_id: int, *, now: datetime) -> Taken:
     """How many seats are taken; one statement."""
-    from portal.entitlements import gate
-
-    verdict = gate.check(vendor_id, METRIC, now=now)
+    verdict = gate.check(vendor_id, METRIC, 0, now=now)
     return Taken(verdict.used, verdict.limit)
 
 
 def refusal(vendor_id: int, *, now: datetime) -> PortalError | None:
     """Why nobody more can be invited now, None while a seat is free; ``hold`` asks again under the counter's lock."""
-    from portal.entitlements import gate
-
-    return gate.check(vendor_id, METRIC, now=now).refusal
+    return gate.explained(vendor_id, gate.check(vendor_id, METRIC, now=now), now=now)
 
 
 def too_many(vendor_id: int, *, now: datetime) -> bool:

@@ -17,6 +17,7 @@ COMMANDS: tuple[str, ...] = (
     "doctor",
     "jobs",
     "prepare",
+    "storage",
     "stripe",
 )
 

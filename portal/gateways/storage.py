@@ -4,6 +4,8 @@ Nothing here is reachable by address: doors read a file and decide who gets it.
 """
 
 import re
+from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from config import Config
@@ -94,5 +96,21 @@ def delete(key: str) -> None:
         _current().delete(_checked(key))
     except (NotFoundError, FileNotFoundError):
         return
+    except BaseError as error:
+        raise Unavailable from error
+
+
+def listing() -> Iterator[tuple[str, int, datetime]]:
+    """Every file: key, bytes, and when it was last written (by the store's clock); read in portions.
+
+    Unavailable when the store does not answer.
+    """
+    from obstore.exceptions import BaseError
+
+    assert_no_transaction()
+    try:
+        for portion in _current().list():
+            for found in portion:
+                yield found["path"], found["size"], found["last_modified"]
     except BaseError as error:
         raise Unavailable from error

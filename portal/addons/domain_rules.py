@@ -86,6 +86,25 @@ def wanted(name: DomainName, token: str, platform: Platform, target: str) -> lis
     return [proof, Wanted(Purpose.POINT, "CNAME", name.ascii, host, target)] if target else [proof]
 
 
+def mail_records(name: DomainName, kept: Mapping[str, Any] | None) -> list[Wanted]:
+    """The records that mail needs, once its host has made a key: where it arrives, who may send it, what signs it.
+
+    ``kept`` is ``checks["mail"]``: host, selector and text of the key.
+    """
+    if not kept:
+        return []
+    zone, key = name.registrable, f"{kept['selector']}._domainkey.{name.ascii}"
+    here = host_in(zone, name.ascii)
+    return [
+        Wanted(Purpose.MAIL, "MX", name.ascii, here, f"10 {kept['host']}"),
+        Wanted(Purpose.SENDER, "TXT", name.ascii, here, "v=spf1 mx ~all"),
+        Wanted(Purpose.SIGNATURE, "TXT", key, host_in(zone, key), str(kept["text"])),
+    ]
+
+
+MAIL = (Purpose.MAIL, Purpose.SENDER, Purpose.SIGNATURE)
+
+
 def host_in(zone: str, name: str) -> str:
     """A name as people type it into their DNS: without the zone, "@" for the zone itself."""
     return "@" if name == zone else name.removesuffix(f".{zone}")
@@ -116,7 +135,15 @@ def _compare(record: Wanted, heard: Heard) -> Checked:
 
 
 def same(record: Wanted, value: str) -> bool:
-    """Is this value the wanted one? White space and quotes pasted along do not count, nor do gaps in a key."""
+    """Is this value the wanted one? White space and quotes pasted along do not count, nor do gaps in a key.
+
+    Mail arrives whatever the priority of its MX is, and a text for senders (SPF) may name others too.
+    """
+    if record.kind == "MX":
+        return value.rpartition(" ")[2].lower() == record.value.rpartition(" ")[2].lower()
+    if record.purpose == Purpose.SENDER:
+        words = value.lower().split()
+        return words[:1] == ["v=spf1"] and bool({"mx", "+mx"} & set(words[1:]))
     if record.kind == "TXT":
         return "".join(value.split()).strip('"') == "".join(record.value.split())
     return value.strip().rstrip(".").lower() == record.value.lower()

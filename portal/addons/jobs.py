@@ -5,10 +5,18 @@ from datetime import timedelta
 from portal.addons import (
     buying_jobs,  # noqa: F401 - what is bought, kept and ended
     certificates,
+    domain_jobs,  # noqa: F401 - domains and mailboxes
     runner,
 )
 from portal.addons import provisioning_tending as tending
-from portal.addons.providers import certificate, manual, storage  # noqa: F401 - each registers its recipe
+from portal.addons.providers import (  # noqa: F401 - each registers its recipe
+    certificate,
+    mailboxes,
+    manual,
+    own_domain,
+    registrar,
+    storage,
+)
 from portal.kit import clock, outbox
 from portal.kit.tasks import periodic, task
 
@@ -25,8 +33,8 @@ def tend() -> None:
     """Write one job per step whose time has come or whose worker died."""
     now = clock.business()
     for vendor_id, step_id in list(tending.due_steps(now)):
-        # Named by the minute: a job that came too early for its step must not be the last one.
-        key = f"addons.step:{step_id}:{now:%Y-%m-%dT%H:%M}"
+        # Named by the moment: a job that came too early for its step must not be the last one.
+        key = f"addons.step:{step_id}:{now:%Y-%m-%dT%H:%M:%S}"
         outbox.enqueue("addons.step", dedupe_key=key, vendor_id=vendor_id, step_id=step_id)
 
 

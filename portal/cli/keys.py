@@ -6,7 +6,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from portal.addons import certificates
+from portal.addons import certificates, mailboxes
 from portal.identity import second_factor
 from portal.kit.crypto import CannotOpenError
 from portal.kit.unit_of_work import unit_of_work
@@ -20,6 +20,7 @@ KEEPERS: Mapping[str, Callable[[int, int], tuple[int, int | None]]] = {
     "second factors": second_factor.reseal,
     "webhook endpoints": webhooks.reseal,
     "certificates": certificates.reseal,
+    "mailboxes": mailboxes.reseal,
 }
 
 

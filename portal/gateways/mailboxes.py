@@ -41,9 +41,10 @@ class MailHost:
     name: str
     quota_mb: int
 
-    def has_domain(self, domain: str) -> bool:
-        """Does it take mail for this domain?"""
-        return bool(self._get(f"get/domain/{quote(domain)}").get("domain_name"))
+    def room(self, domain: str) -> int | None:
+        """For how many mailboxes of this domain there is room; None when it takes no mail for it."""
+        found = self._get(f"get/domain/{quote(domain)}")
+        return int(found.get("max_num_mboxes_for_domain") or 0) if found.get("domain_name") else None
 
     def add_domain(self, domain: str, mailboxes: int) -> None:
         """Take mail for a domain, with room for so many mailboxes; what exists already stays as it is."""
@@ -69,7 +70,7 @@ class MailHost:
 
     def drop_domain(self, domain: str) -> None:
         """Take no mail for it any more; harmless when there is none."""
-        if self.has_domain(domain):
+        if self.room(domain) is not None:
             self._post("delete/domain", [domain])
 
     def dkim(self, domain: str) -> Dkim | None:

@@ -66,6 +66,11 @@ def configure(config: Config) -> None:
     _allowed = tuple(ipaddress.ip_network(part) for part in parts)
 
 
+def allowed() -> tuple[Network, ...]:
+    """Networks that are not public and may be posted to all the same."""
+    return _allowed
+
+
 def fault(url: str) -> str | None:
     """Why nothing is sent to ``url``, whatever its name resolves to, as a message id; None when it may be tried."""
     try:
@@ -165,6 +170,7 @@ class _Pinned(http.client.HTTPConnection):
     def __init__(self, parts: SplitResult, addresses: Sequence[Address]) -> None:
         super().__init__(parts.hostname or "", _port(parts), timeout=PATIENCE)
         self._addresses, self._tls = addresses, parts.scheme == "https"
+        self.late = False
         if self._tls:
             self.default_port = 443
 
@@ -185,6 +191,7 @@ class _Pinned(http.client.HTTPConnection):
 
     def cut(self) -> None:
         """End it from another thread: whoever answers a byte at a time does not hold a worker for longer."""
+        self.late = True
         sock = self.sock
         if sock is not None:
             try:
@@ -195,8 +202,7 @@ class _Pinned(http.client.HTTPConnection):
 
 def _ask(parts: SplitResult, addresses: Sequence[Address], body: bytes, headers: Mapping[str, str]) -> Answer:
     connection = _Pinned(parts, addresses)
-    late = threading.Event()
-    end = threading.Timer(PATIENCE, lambda: (late.set(), connection.cut()))
+    end = threading.Timer(PATIENCE, connection.cut)
     end.daemon = True
     end.start()
     try:
@@ -207,9 +213,9 @@ def _ask(parts: SplitResult, addresses: Sequence[Address], body: bytes, headers:
     except TimeoutError as error:
         raise Undelivered(SILENT) from error
     except ssl.SSLError as error:
-        raise Undelivered(SILENT if late.is_set() else UNTRUSTED) from error
+        raise Undelivered(SILENT if connection.late else UNTRUSTED) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Undelivered(SILENT if late.is_set() else BROKEN) from error
+        raise Undelivered(SILENT if connection.late else BROKEN) from error
     finally:
         end.cancel()
         connection.close()

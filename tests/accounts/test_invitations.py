@@ -10,7 +10,6 @@ from sqlalchemy import func, select
 from portal.accounts import invitations, seats, team
 from portal.catalog.rules import Metric
 from portal.identity import invitations as rows
-from portal.identity import links, passwords
 from portal.identity.links import LinkRefused
 from portal.identity.models import Invitation, Membership, User, Vendor
 from portal.identity.rules import Role
@@ -25,7 +24,7 @@ from portal.subscriptions.history import lock
 from portal.subscriptions.rules import Status
 from portal.usage.models import UsageCounter, UsageEvent
 from tests.billing.test_numbering import side_by_side
-from tests.support import people
+from tests.support import people, teams
 from tests.support.people import Someone
 from tests.support.travel import Travel
 
@@ -43,22 +42,6 @@ def alice() -> Iterator[Someone]:
 
 def by(who: Someone) -> Actor:
     return actors.user(who.user_id, who.name)
-
-
-def invite(owner: Someone, email: str = "carol@kilim.example", role: str = "member") -> Invitation:
-    with unit_of_work():
-        return invitations.invite(owner.vendor_id, email, role, locale="en", actor=by(owner), now=clock.business())
-
-
-def token(invitation: Invitation) -> str:
-    return links.make_invitation(invitation.id, invitation.created_at)
-
-
-def joins(invitation: Invitation, name: str = "Carol Colleague") -> User:
-    """Somebody new opens the link and makes a login."""
-    hashed = passwords.hashed(people.PASSWORD)
-    with unit_of_work():
-        return invitations.join_as_new(token(invitation), name, hashed, locale="en", now=clock.business())
 
 
 def used(owner: Someone) -> int:
@@ -87,21 +70,21 @@ def test_the_owner_holds_the_first_seat(alice: Someone) -> None:
 
 
 def test_an_invitation_takes_a_seat_and_hands_it_on(alice: Someone) -> None:
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
     # The owner's seat and the invitation's.
     assert (used(alice), held(alice)) == (2, 2)
-    carol = joins(invitation)
+    carol = teams.accept(invitation)
     assert (used(alice), held(alice)) == (2, 2), "the member sits on the invitation's seat"
     assert carol.email_verified_at is not None, "the link proved the address"
     assert mails("invitation") == ["carol@kilim.example"] and mails("invitation_accepted") == [alice.email]
 
 
 def test_with_no_seat_left_nobody_is_invited(alice: Someone) -> None:
-    invite(alice, "one@kilim.example")
-    invite(alice, "two@kilim.example")
+    teams.invite(alice, "one@kilim.example")
+    teams.invite(alice, "two@kilim.example")
     # 1 owner + 2 invitations = 3 of 3.
     with pytest.raises(Forbidden) as refused:
-        invite(alice, "three@kilim.example")
+        teams.invite(alice, "three@kilim.example")
     assert refused.value.code == "limit_reached"
     assert (used(alice), held(alice)) == (3, 3)
     assert mails("invitation") == ["one@kilim.example", "two@kilim.example"]
@@ -109,12 +92,12 @@ def test_with_no_seat_left_nobody_is_invited(alice: Someone) -> None:
 
 def test_ten_at_once_on_the_last_seat(catalog: Flask, alice: Someone) -> None:
     """Tried once without the gate's bound (quantity 0 asked for): ten went out, and this failed."""
-    invite(alice, "first@kilim.example")
+    teams.invite(alice, "first@kilim.example")
 
     def ask(n: int) -> bool:
         with tenancy.scoped(alice.vendor_id):
             try:
-                invite(alice, f"p{n}@kilim.example")
+                teams.invite(alice, f"p{n}@kilim.example")
             except Forbidden:
                 return False
             return True
@@ -128,7 +111,7 @@ def test_the_same_address_at_once_is_one_invitation(catalog: Flask, alice: Someo
     def ask(_: int) -> bool:
         with tenancy.scoped(alice.vendor_id):
             try:
-                invite(alice)
+                teams.invite(alice)
             except Invalid:
                 return False
             return True
@@ -155,20 +138,20 @@ def test_the_same_address_at_once_is_one_invitation(catalog: Flask, alice: Someo
 )
 def test_what_cannot_be_invited_changes_nothing(alice: Someone, email: str, role: str, field: str) -> None:
     with pytest.raises(Invalid) as wrong:
-        invite(alice, email, role)
+        teams.invite(alice, email, role)
     assert set(wrong.value.fields) == {field}
     assert (used(alice), held(alice), mails("invitation")) == (1, 1, [])
 
 
 def test_an_address_is_invited_once_however_it_is_written(alice: Someone) -> None:
-    invite(alice)
+    teams.invite(alice)
     with pytest.raises(Invalid):
-        invite(alice, "Carol@KILIM.example")
+        teams.invite(alice, "Carol@KILIM.example")
     assert (used(alice), held(alice)) == (2, 2)
 
 
 def test_a_withdrawn_invitation_frees_its_seat_once(alice: Someone) -> None:
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
     for expected in (True, False, False):
         with unit_of_work():
             done = invitations.withdraw(alice.vendor_id, invitation.id, actor=by(alice), now=clock.business())
@@ -176,12 +159,12 @@ def test_a_withdrawn_invitation_frees_its_seat_once(alice: Someone) -> None:
     # One taken, one given back: the owner's seat is left.
     assert (used(alice), held(alice)) == (1, 1)
     with pytest.raises(Conflict) as over:
-        joins(invitation)
+        teams.accept(invitation)
     assert over.value.code == "invitation_withdrawn"
 
 
 def test_another_vendors_invitation_is_not_there(alice: Someone) -> None:
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
     other = people.register("bob@other.example", business="Other House")
     with tenancy.scoped(other.vendor_id), unit_of_work(), pytest.raises(NotFound):
         invitations.withdraw(other.vendor_id, invitation.id, actor=by(other), now=clock.business())
@@ -189,12 +172,12 @@ def test_another_vendors_invitation_is_not_there(alice: Someone) -> None:
 
 
 def test_seven_days_then_the_seat_is_free(alice: Someone, travel: Travel) -> None:
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
     travel.on(days=6, hours=23)
-    assert rows.behind(token(invitation), clock.business()).state == "open"
+    assert rows.behind(teams.token(invitation), clock.business()).state == "open"
     travel.on(hours=1, minutes=1)
     with pytest.raises(Conflict) as over:
-        joins(invitation)
+        teams.accept(invitation)
     assert over.value.code == "invitation_expired"
     assert used(alice) == 2, "nobody has looked yet"
     with unit_of_work():
@@ -209,32 +192,32 @@ def test_seven_days_then_the_seat_is_free(alice: Someone, travel: Travel) -> Non
 
 def test_what_has_run_out_does_not_stand_in_the_way(alice: Someone, travel: Travel) -> None:
     """Both seats are held by invitations that ran out a minute ago, and no job has looked yet."""
-    invite(alice, "one@kilim.example")
-    invite(alice, "two@kilim.example")
+    teams.invite(alice, "one@kilim.example")
+    teams.invite(alice, "two@kilim.example")
     travel.on(days=7, minutes=1)
-    invite(alice, "one@kilim.example")
+    teams.invite(alice, "one@kilim.example")
     # The owner, and one invitation that stands: two of three.
     assert (used(alice), held(alice)) == (2, 2)
 
 
 def test_an_invitation_works_once(catalog: Flask, alice: Someone) -> None:
-    invitation = invite(alice)
-    joins(invitation)
+    invitation = teams.invite(alice)
+    teams.accept(invitation)
     with pytest.raises(Conflict) as over:
-        joins(invitation, "Second Carol")
+        teams.accept(invitation, "Second Carol")
     assert over.value.code == "invitation_used"
     assert (used(alice), held(alice)) == (2, 2)
 
 
 def test_five_clicks_on_the_button_are_one_member(catalog: Flask, alice: Someone) -> None:
     carol = people.login("carol@kilim.example")
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
 
     def accept(_: int) -> bool:
         with tenancy.scoped(alice.vendor_id):
             try:
                 with unit_of_work():
-                    return invitations.join(token(invitation), carol.id, now=clock.business())
+                    return invitations.join(teams.token(invitation), carol.id, now=clock.business())
             except Conflict:
                 return False
 
@@ -245,36 +228,36 @@ def test_five_clicks_on_the_button_are_one_member(catalog: Flask, alice: Someone
 
 def test_only_the_invited_person_joins(alice: Someone) -> None:
     eve = people.login("eve@evil.example", "Eve Else")
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
     with pytest.raises(Forbidden) as refused, unit_of_work():
-        invitations.join(token(invitation), eve.id, now=clock.business())
+        invitations.join(teams.token(invitation), eve.id, now=clock.business())
     assert refused.value.code == "wrong_person"
     assert (used(alice), held(alice)) == (2, 2)
 
 
 def test_whoever_is_in_already_frees_the_seat(alice: Someone) -> None:
     """Carol changed her address to the invited one after she had joined by another."""
-    carol = joins(invite(alice))
-    invitation = invite(alice, "second@kilim.example")
+    carol = teams.accept(teams.invite(alice))
+    invitation = teams.invite(alice, "second@kilim.example")
     with unit_of_work():
         row = db.session.get_one(User, carol.id)
         row.email = row.email_key = "second@kilim.example"
     with unit_of_work():
-        assert invitations.join(token(invitation), carol.id, now=clock.business()) is False
+        assert invitations.join(teams.token(invitation), carol.id, now=clock.business()) is False
     assert (used(alice), held(alice)) == (2, 2)
 
 
 @pytest.mark.parametrize("forged", ["", "x", "WzEsMV0.abc", "WzEsMTgwMDAwMDAwMF0.0000000000000000000000000000"])
 def test_a_forged_link_opens_nothing(alice: Someone, forged: str) -> None:
-    invite(alice)
+    teams.invite(alice)
     with pytest.raises(LinkRefused):
         rows.behind(forged, clock.business())
 
 
 def test_only_the_hash_is_kept(alice: Someone) -> None:
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
     jobs.run_all()
-    secret = token(invitation)
+    secret = teams.token(invitation)
     assert secret not in str({c.name: getattr(invitation, c.name) for c in Invitation.__table__.c})
     sent = db.session.scalars(select(SentMail).where(SentMail.kind == "invitation")).one()
     assert secret not in str(sent.params)
@@ -290,36 +273,36 @@ def test_only_the_hash_is_kept(alice: Someone) -> None:
     ],
 )
 def test_nobody_joins_a_closed_vendor(alice: Someone, standing: Status, error: type[PortalError], code: str) -> None:
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
     with unit_of_work():
         lock(alice.vendor_id).status = standing
     with pytest.raises(error) as refused:
-        joins(invitation)
+        teams.accept(invitation)
     assert refused.value.code == code
     assert db.session.scalar(select(func.count()).select_from(User)) == 1
 
 
 @pytest.mark.parametrize("who", ["owner", "vendor"])
 def test_nobody_joins_the_blocked(alice: Someone, who: str) -> None:
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
     with unit_of_work():
         row = db.session.get_one(User, alice.user_id) if who == "owner" else db.session.get_one(Vendor, alice.vendor_id)
         row.blocked_at = clock.business()
     with pytest.raises(Forbidden) as refused:
-        joins(invitation)
+        teams.accept(invitation)
     assert refused.value.code == "BLOCKED"
 
 
 def test_after_a_downgrade_who_is_in_stays_and_nobody_joins(alice: Someone) -> None:
     """Three seats of Professional in use, then Essential with one."""
-    joins(invite(alice))
-    waiting = invite(alice, "dave@kilim.example")
+    teams.accept(teams.invite(alice))
+    waiting = teams.invite(alice, "dave@kilim.example")
     downgraded(alice)
     with pytest.raises(Forbidden) as refused:
-        joins(waiting, "Dave Later")
+        teams.accept(waiting, "Dave Later")
     assert refused.value.code == "limit_reached"
     with pytest.raises(Forbidden):
-        invite(alice, "eve@kilim.example")
+        teams.invite(alice, "eve@kilim.example")
     # Alice, Carol, and Dave's invitation: three of one, and nothing was taken away.
     assert (used(alice), held(alice)) == (3, 3)
 
@@ -336,7 +319,7 @@ def downgraded(owner: Someone) -> None:
 
 
 def test_the_mail_is_sent_again_four_times_with_pauses(alice: Someone, travel: Travel) -> None:
-    invitation = invite(alice)
+    invitation = teams.invite(alice)
 
     def again() -> None:
         with unit_of_work():
@@ -362,32 +345,32 @@ def test_the_mail_is_sent_again_four_times_with_pauses(alice: Someone, travel: T
 
 def test_an_address_is_not_pestered(alice: Someone) -> None:
     for _ in range(3):
-        invitation = invite(alice)
+        invitation = teams.invite(alice)
         with unit_of_work():
             invitations.withdraw(alice.vendor_id, invitation.id, actor=by(alice), now=clock.business())
     with pytest.raises(TooMany):
-        invite(alice)
+        teams.invite(alice)
     assert len(mails("invitation")) == 3 and used(alice) == 1
 
 
 def test_a_vendor_invites_fifty_a_day(alice: Someone, monkeypatch: pytest.MonkeyPatch, travel: Travel) -> None:
     monkeypatch.setattr(invitations, "MOST_A_DAY", 2)
     for n in range(2):
-        invite(alice, f"p{n}@kilim.example")
+        teams.invite(alice, f"p{n}@kilim.example")
     with pytest.raises(TooMany):
-        invite(alice, "p3@kilim.example")
+        teams.invite(alice, "p3@kilim.example")
     travel.on(days=1, minutes=1)
     with pytest.raises(Forbidden):  # the day is over; now it is the seats
-        invite(alice, "p3@kilim.example")
+        teams.invite(alice, "p3@kilim.example")
 
 
 def test_every_seat_taken_was_given_back_once(alice: Someone) -> None:
     """The counter is the sum of its events, and its events name what they are for."""
-    carol = joins(invite(alice))
+    carol = teams.accept(teams.invite(alice))
     member = db.session.scalars(select(Membership).where(Membership.user_id == carol.id)).one()
     with unit_of_work():
         team.remove(alice.vendor_id, member.id, actor=by(alice), now=clock.business())
-    gone = invite(alice, "dave@kilim.example")
+    gone = teams.invite(alice, "dave@kilim.example")
     with unit_of_work():
         invitations.withdraw(alice.vendor_id, gone.id, actor=by(alice), now=clock.business())
     events = db.session.execute(
@@ -399,6 +382,6 @@ def test_every_seat_taken_was_given_back_once(alice: Someone) -> None:
 
 
 def test_the_role_is_the_invitations(alice: Someone) -> None:
-    carol = joins(invite(alice, role="manager"))
+    carol = teams.accept(teams.invite(alice, role="manager"))
     member = db.session.scalars(select(Membership).where(Membership.user_id == carol.id)).one()
     assert member.role == Role.MANAGER

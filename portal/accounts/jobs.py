@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from portal.accounts import flows, invitations
+from portal.accounts import flows, invitations, webhook_mails
 from portal.identity import invitations as rows
 from portal.kit import clock, outbox, tasks
 
@@ -45,3 +45,9 @@ def tend_invitations() -> None:
 def lapse_invitations(vendor: int) -> None:
     """A vendor's invitations that nobody accepted in time: their seats are free."""
     invitations.lapse(vendor, now=clock.business())
+
+
+@tasks.task("accounts.tell_webhook_failing")
+def tell_webhook_failing(endpoint_id: int) -> None:
+    """An endpoint took nothing for three days: its owner is told."""
+    webhook_mails.failing(endpoint_id, now=clock.business())

@@ -6,7 +6,7 @@ from flask import Flask
 from flask_wtf import CSRFProtect
 
 #: Every module here has a ``blueprint``; programs bring tokens or signatures, never cookies, so CSRF does not apply.
-DOORS: tuple[str, ...] = ("plans", "registration", "stripe_hook")
+DOORS: tuple[str, ...] = ("plans", "registration", "stripe_hook", "entitlements", "usage", "reference")
 
 
 def register(app: Flask, csrf: CSRFProtect) -> None:

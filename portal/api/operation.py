@@ -95,17 +95,23 @@ def faults(error: ValidationError) -> dict[str, str]:
 
 def body(shape: type[Shape]) -> Shape:
     """The request's body as ``shape``. Invalid with ``errors`` by field; what is no JSON is 400, another type 415."""
-    return read(shape, request.get_json())
+    return read(shape, given())
 
 
-def read(shape: type[Shape], given: Any) -> Shape:
-    """``given``, as it came from JSON, as ``shape``."""
+def given() -> Any:
+    """The request's JSON. What is no JSON is 400, another type 415, what is nested without end Invalid."""
     try:
-        return shape.model_validate(given)
-    except ValidationError as error:
-        raise Invalid(fields=faults(error)) from error
+        return request.get_json()
     except RecursionError as error:
         raise Invalid(fields={"body": message("nesting")}) from error
+
+
+def read(shape: type[Shape], sent: Any) -> Shape:
+    """What came as JSON, as ``shape``."""
+    try:
+        return shape.model_validate(sent)
+    except ValidationError as error:
+        raise Invalid(fields=faults(error)) from error
 
 
 def query(shape: type[Shape]) -> Shape:

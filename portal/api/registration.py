@@ -5,13 +5,16 @@ a repetition gets fresh ones, after its password was checked against the account
 leaves the password out, because a quick hash of it would be easier to attack than the one it is kept by.
 """
 
+from datetime import datetime
 from typing import Any, Literal
 
 from flask import Blueprint, Response, current_app, jsonify, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from portal.accounts import service as accounts
 from portal.accounts.service import Registration
+from portal.api import operation
+from portal.api.operation import Given, Told, described
 from portal.catalog.rules import Cycle
 from portal.identity import flows, tokens
 from portal.identity.tokens import Scope, Tokens
@@ -26,10 +29,8 @@ blueprint = Blueprint("api_register", __name__)
 SCOPE = "auth.register"
 
 
-class RegisterBody(BaseModel):
+class RegisterBody(Given):
     """What may be sent; anything else is refused. Without ``tier`` the account waits for its plan to be chosen."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=False, strict=True)
 
     business_name: str = Field(max_length=120)
     name: str = Field(max_length=120)
@@ -40,21 +41,40 @@ class RegisterBody(BaseModel):
     locale: Literal["en", "de"] = "en"
 
 
-MESSAGES = {
-    "missing": N_("This is needed."),
-    "extra_forbidden": N_("There is no such field."),
-    "string_too_long": N_("This is too long."),
-    "string_type": N_("This must be text."),
-    "literal_error": N_("This is not one of the values that can be chosen."),
-}
+class RegisteredVendor(Told):
+    """The vendor that was opened."""
+
+    id: int
+    code: str
+    name: str
+
+
+class Registered(Told):
+    """The account, and tokens that reach plans, subscriptions and billing."""
+
+    user_id: int
+    account_id: int
+    vendor: RegisteredVendor
+    tier: str | None
+    trial_refused: bool
+    next_url: str
+    token_type: str
+    scope: str
+    access: str
+    access_expires_at: datetime
+    refresh: str
+    refresh_expires_at: datetime
 
 
 @blueprint.post("/api/v1/auth/register", strict_slashes=False)
 @limits.limiter.limit(limits.REGISTER)
 @audience.public
+@described(
+    "Open an account", "Accounts", body=RegisterBody, answers={201: Registered}, problems=(429,), repeatable=True
+)
 def register() -> tuple[Response, int]:
     """201 with tokens of scope ``billing`` and ``next_url``; 422 with ``errors`` by field."""
-    body, key = _body(), _key()
+    body, key = operation.body(RegisterBody), operation.key()
     prepared = _prepared(body)
     with unit_of_work():
         stored = idempotency.begin(SCOPE, key, _fingerprint(body)) if key else None
@@ -65,27 +85,6 @@ def register() -> tuple[Response, int]:
         with unit_of_work():
             issued = _issue(answer)
     return jsonify(**answer, **_spelled(issued)), 201
-
-
-def _body() -> RegisterBody:
-    try:
-        return RegisterBody.model_validate(request.get_json())
-    except ValidationError as error:
-        fields = {str(e["loc"][0]) if e["loc"] else "body": _message(e["type"]) for e in error.errors()}
-        raise Invalid(fields=fields) from error
-    except RecursionError as error:
-        raise Invalid(fields={"body": _message("nesting")}) from error
-
-
-def _message(kind: str) -> str:
-    return MESSAGES.get(kind, N_("This value does not fit."))
-
-
-def _key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
-        raise Invalid(N_("An Idempotency-Key has 1 to 255 printable characters."), code="idempotency_key")
-    return key
 
 
 def _fingerprint(body: RegisterBody) -> str:

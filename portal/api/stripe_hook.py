@@ -1,7 +1,9 @@
 """POST /api/v1/webhooks/stripe: verify, store once, answer. Everything else happens in a job."""
 
 from flask import Blueprint, Response, current_app, jsonify, request
+from pydantic import BaseModel, ConfigDict
 
+from portal.api.operation import Told, described
 from portal.gateways import stripe
 from portal.kit import clock
 from portal.kit.errors import Invalid
@@ -14,7 +16,24 @@ blueprint = Blueprint("api_stripe_hook", __name__)
 PATHS = ("/api/v1/webhooks/stripe", "/api/webhooks/stripe")
 
 
+class StripeEvent(BaseModel):
+    """An event as Stripe writes it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    object: str
+
+
+class Received(Told):
+    """It is stored; ``known``: it was before."""
+
+    received: bool
+    known: bool
+
+
 @audience.public
+@described("Stripe's events", "Webhooks", body=StripeEvent, answers={200: Received})
 def receive() -> Response:
     """Stripe's events. 400 for what no secret of ours signed within 300 seconds; 2xx means stored."""
     secrets = current_app.extensions["portal_config"].webhook_secrets

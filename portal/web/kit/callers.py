@@ -4,16 +4,21 @@ Everything is looked up anew for each request (ACC-6). A platform's key names it
 that reads and writes are alike and nobody has to look into a body to know whose it is.
 """
 
+from collections.abc import Iterable
+
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import OperationalError
 
 from portal.accounts import callers
 from portal.accounts.callers import Caller, CallingVendor
+from portal.entitlements import ways
+from portal.entitlements.refusals import FeatureMissing
+from portal.entitlements.rules import Refusal
 from portal.identity import api_key_rules, api_keys, tokens
-from portal.identity.api_key_rules import NOTED_EVERY
+from portal.identity.api_key_rules import NOTED_EVERY, Reach
 from portal.identity.rules import at_least
 from portal.identity.tokens import Scope
-from portal.kit import clock, log
+from portal.kit import clock, log, tenancy
 from portal.kit.actor import Actor
 from portal.kit.errors import Forbidden, Invalid, NotFound, PaymentRequired, PortalError, TooMany, Unauthenticated
 from portal.kit.text import N_
@@ -28,6 +33,8 @@ VENDOR_HEADER = "X-Vendor"
 FEATURE = "api_access"
 #: A platform speaks for all its vendors, so it may send ten times what one vendor's program may.
 PLATFORM_TIMES = 10
+#: Refusals of the gate that a payment puts right; the others need another plan or an add-on.
+PAID_ON_BILLING = frozenset({Refusal.SUSPENDED, Refusal.PAYMENT_PENDING, Refusal.PAST_DUE})
 #: Wrong keys and tokens from one address in a minute.
 WRONG_PROOFS = 60
 
@@ -116,10 +123,21 @@ def _rates() -> Rates:
 def _check_reach(found: Caller, declared: Audience) -> None:
     if found.scopes is not None:
         if not found.scopes & declared.reach:
-            needed = ", ".join(sorted(declared.reach))
-            raise Forbidden(N_("This key does not reach that: it needs %(scope)s."), code="scope_missing", scope=needed)
+            raise _out_of_reach(declared.reach)
     elif found.token_scope != Scope.FULL and not declared.billing:
         raise Forbidden(N_("This token reaches plans, subscriptions and billing only."), code="scope_missing")
+
+
+def require(reach: Reach) -> None:
+    """Forbidden unless the caller reaches this; for views that need one thing or another, depending on what is sent."""
+    scopes = caller().scopes
+    if scopes is not None and reach not in scopes:
+        raise _out_of_reach({reach})
+
+
+def _out_of_reach(needed: Iterable[str]) -> Forbidden:
+    text = N_("This key does not reach that: it needs %(scope)s.")
+    return Forbidden(text, code="scope_missing", scope=", ".join(sorted(needed)))
 
 
 def _vendor(found: Caller) -> CallingVendor:
@@ -146,13 +164,18 @@ def _check_vendor(found: Caller, held: CallingVendor, declared: Audience) -> Non
 
 def _check_feature(found: Caller, held: CallingVendor) -> None:
     """A vendor's own keys belong to its tier; the platform's do not (LIM-8)."""
-    if FEATURE not in found.rights.features:
-        raise Forbidden(
-            N_("Your plan does not include access by API keys."),
-            code="feature_missing",
-            action=_lead("vendor_plans.index", code=held.code),
-            facts={"feature": FEATURE},
-        )
+    if FEATURE not in found.state.rights.features:
+        with tenancy.scoped(held.id):
+            raise FeatureMissing(FEATURE, None, None, ways.for_feature(held.id, FEATURE, None, clock.business()))
+
+
+def way_out(error: PortalError) -> str | None:
+    """Where a person of the calling vendor can put right what the gate refused; None for any other refusal."""
+    found: Caller | None = g.get("caller")
+    if found is None or found.vendor is None or error.code not in set(Refusal):
+        return None
+    page = "vendor_billing.index" if error.code in PAID_ON_BILLING else "vendor_plans.index"
+    return _lead(page, code=found.vendor.code)[1]
 
 
 def closed(held: CallingVendor) -> PortalError | None:

@@ -3,17 +3,19 @@
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
+from flask import Flask, Response, g, jsonify, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
+from portal.entitlements.refusals import FeatureMissing, LimitReached
 from portal.kit import log
 from portal.kit.db import db
 from portal.kit.errors import PortalError, TooMany, Unauthenticated
-from portal.web.kit import responder
+from portal.web.kit import callers, responder, signed_in, upsell
 from portal.web.kit.filters import error_text
 from portal.web.kit.signed_in import LeadElsewhere
+from portal.web.kit.upsell import Upsell
 
 logger = log.get(__name__)
 
@@ -40,8 +42,8 @@ def problem(error: PortalError) -> Response:
     }
     if error.fields:
         body["errors"] = {name: _(text) for name, text in error.fields.items()}
-    if error.action:
-        body["next_url"] = error.action[1]
+    if leads := error.action[1] if error.action else callers.way_out(error):
+        body["next_url"] = leads
     body.update({name: value for name, value in error.facts.items() if name not in body})
     response = jsonify(body)
     response.status_code, response.mimetype = error.status, "application/problem+json"
@@ -60,12 +62,22 @@ def render(error: PortalError) -> Response:
         response = problem(error)
     else:
         template = "shared/error_fragment.html" if responder.is_partial() else "shared/error.html"
-        response = responder.vary(make_response(render_template(template, error=error), error.status))
+        response = responder.vary(
+            make_response(render_template(template, error=error, told=_told(error)), error.status)
+        )
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated) and wants_json():
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _told(error: PortalError) -> Upsell | None:
+    """What the plan lacks and what would bring it, where that is why the vendor at the door was refused (LIM-2)."""
+    who = signed_in.visitor() if "audience" in g else None
+    if who is None or who.vendor is None or not isinstance(error, LimitReached | FeatureMissing):
+        return None
+    return upsell.refused(who.vendor, error)
 
 
 def _sign_in() -> Response:

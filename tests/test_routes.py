@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from portal.identity.api_key_rules import Reach
 from portal.identity.models import Membership
 from portal.identity.rules import Role, StaffKind
 from portal.kit import clock, tenancy
@@ -21,7 +22,7 @@ from portal.subscriptions.history import lock
 from portal.subscriptions.rules import Status
 from portal.web.kit import audience
 from portal.web.kit.audience import Audience, Needs, Side
-from tests.support import people
+from tests.support import people, programs
 
 MISSING_ID = 987654
 
@@ -63,6 +64,16 @@ KNOCKS: dict[str, Knock] = {
     "api_register.register": Knock("/api/v1/auth/register"),
     "api_stripe_hook.receive_0": Knock("/api/v1/webhooks/stripe"),
     "api_stripe_hook.receive_1": Knock("/api/webhooks/stripe"),
+    "api_entitlements.show": Knock("/api/v1/entitlements"),
+    "api_entitlements.check": Knock("/api/v1/entitlements/check", {"metric": "orders"}),
+    "api_usage.report": Knock("/api/v1/usage/events", {"key": "order-1", "metric": "orders"}),
+    "api_usage.level": Knock("/api/v1/usage/levels", {"metric": "products", "value": 3}),
+    "api_usage.now_0": Knock("/api/v1/usage"),
+    "api_usage.now_1": Knock("/api/v1/billing/usage"),
+    "api_usage.now_2": Knock("/api/billing/usage"),
+    "api_usage.history": Knock("/api/v1/usage/history"),
+    "api_reference.openapi": Knock("/api/v1/openapi.json"),
+    "api_reference.page": Knock("/api/v1/docs"),
     "profile.index": Knock("/profile"),
     "profile.details": Knock("/profile/details"),
     "profile.email": Knock("/profile/email"),
@@ -79,6 +90,15 @@ KNOCKS: dict[str, Knock] = {
     "vendor_billing.invoices_card": Knock(f"{VENDOR}/billing/invoices-card"),
     "vendor_billing.meters": Knock(f"{VENDOR}/billing/meters"),
     "vendor_billing.plan_card": Knock(f"{VENDOR}/billing/plan-card"),
+    "vendor_usage.index": Knock(f"{VENDOR}/usage"),
+    "vendor_usage.graph": Knock(f"{VENDOR}/usage/graph?what=products"),
+    "vendor_usage.export": Knock(f"{VENDOR}/usage/export"),
+    "vendor_usage.dismiss": Knock(f"{VENDOR}/usage/dismiss", {"what": "upsell:orders:near:2027-01-15"}),
+    "vendor_usage_alerts.choose": Knock(f"{VENDOR}/usage/alerts", {"metric": "orders", "told": "orders:80"}),
+    "vendor_features.show": Knock(f"{VENDOR}/features/white_label"),
+    "vendor_notices.index": Knock(f"{VENDOR}/notifications"),
+    "vendor_notices.read": Knock(f"{VENDOR}/notifications/{MISSING_ID}/read"),
+    "vendor_notices.read_all": Knock(f"{VENDOR}/notifications/read", {"until": "0"}),
     "vendor_invoices.index": Knock(f"{VENDOR}/invoices"),
     "vendor_invoices.payments": Knock(f"{VENDOR}/payments"),
     "vendor_invoices.detail": Knock(f"{VENDOR}/invoices/{MISSING_ID}"),
@@ -133,6 +153,32 @@ KNOCKS: dict[str, Knock] = {
     "public_join.page": Knock("/join/not-a-token"),
     "public_join.join": Knock("/join/not-a-token"),
     "public_join.switch": Knock("/join/not-a-token/switch"),
+    "vendor_api_keys.index": Knock(f"{VENDOR}/api-keys"),
+    "vendor_api_keys.keys": Knock(f"{VENDOR}/api-keys/keys"),
+    "vendor_api_keys.new_key": Knock(f"{VENDOR}/api-keys/new"),
+    "vendor_api_keys.make_key": Knock(f"{VENDOR}/api-keys/new"),
+    "vendor_api_keys.ask_revoke": Knock(f"{VENDOR}/api-keys/{MISSING_ID}/revoke"),
+    "vendor_api_keys.revoke": Knock(f"{VENDOR}/api-keys/{MISSING_ID}/revoke"),
+    "vendor_api_keys.endpoints": Knock(f"{VENDOR}/api-keys/webhooks"),
+    "vendor_api_keys.new_endpoint": Knock(f"{VENDOR}/api-keys/webhooks/new"),
+    "vendor_api_keys.add_endpoint": Knock(f"{VENDOR}/api-keys/webhooks/new"),
+    "vendor_api_keys.endpoint": Knock(f"{VENDOR}/api-keys/webhooks/{MISSING_ID}"),
+    "vendor_api_keys.rotate": Knock(f"{VENDOR}/api-keys/webhooks/{MISSING_ID}/rotate"),
+    "vendor_api_keys.pause": Knock(f"{VENDOR}/api-keys/webhooks/{MISSING_ID}/pause"),
+    "vendor_api_keys.resume": Knock(f"{VENDOR}/api-keys/webhooks/{MISSING_ID}/resume"),
+    "vendor_api_keys.remove": Knock(f"{VENDOR}/api-keys/webhooks/{MISSING_ID}/remove"),
+    "vendor_api_keys.test": Knock(f"{VENDOR}/api-keys/webhooks/{MISSING_ID}/test"),
+    "vendor_api_keys.deliveries": Knock(f"{VENDOR}/api-keys/deliveries"),
+    "vendor_api_keys.delivery": Knock(f"{VENDOR}/api-keys/deliveries/{MISSING_ID}"),
+    "vendor_api_keys.again": Knock(f"{VENDOR}/api-keys/deliveries/{MISSING_ID}/again"),
+    "vendor_provisioning.steps": Knock(f"{VENDOR}/addons/{MISSING_ID}/steps"),
+    "vendor_provisioning.log": Knock(f"{VENDOR}/addons/{MISSING_ID}/steps/log"),
+    "vendor_provisioning.look": Knock(f"{VENDOR}/addons/{MISSING_ID}/steps/look"),
+    "vendor_certificate.form": Knock(f"{VENDOR}/addons/{MISSING_ID}/certificate"),
+    "vendor_certificate.details": Knock(f"{VENDOR}/addons/{MISSING_ID}/certificate", {"company": "Kilim"}),
+    "vendor_certificate.own_request": Knock(f"{VENDOR}/addons/{MISSING_ID}/certificate/request"),
+    "vendor_certificate.chain": Knock(f"{VENDOR}/addons/{MISSING_ID}/certificate/{MISSING_ID}/chain"),
+    "vendor_certificate.key": Knock(f"{VENDOR}/addons/{MISSING_ID}/certificate/{MISSING_ID}/key"),
     "public_contact.form": Knock("/contact?tier=enterprise"),
     "public_contact.send": Knock("/contact", {"subject": ""}),
     "admin_support.index": Knock("/admin/support"),
@@ -158,6 +204,13 @@ KNOCKS: dict[str, Knock] = {
     "admin_ending.resume": Knock(f"{ADMIN}/resume", {"base_version": "1"}),
     "admin_reconcile.compare": Knock(f"{ADMIN}/stripe"),
     "admin_reconcile.repair": Knock(f"{ADMIN}/stripe"),
+    "admin_provisioning.index": Knock("/admin/provisioning"),
+    "admin_provisioning.show": Knock(f"/admin/provisioning/{MISSING_ID}"),
+    "admin_provisioning.confirm": Knock(f"/admin/provisioning/{MISSING_ID}/act?do=cancel"),
+    "admin_provisioning.act": Knock(f"/admin/provisioning/{MISSING_ID}/act", {"do": "cancel", "note": "x"}),
+    "admin_provisioning.request_file": Knock(f"/admin/provisioning/{MISSING_ID}/request"),
+    "admin_provisioning.chain_form": Knock(f"/admin/provisioning/{MISSING_ID}/chain"),
+    "admin_provisioning.chain": Knock(f"/admin/provisioning/{MISSING_ID}/chain"),
     "admin_webhooks.index": Knock("/admin/webhooks"),
     "admin_webhooks.figures": Knock("/admin/webhooks/figures"),
     "admin_webhooks.show": Knock(f"/admin/webhooks/{MISSING_ID}"),
@@ -193,6 +246,24 @@ KNOCKS: dict[str, Knock] = {
     "admin_statements.form": Knock("/admin/transfers/import"),
     "admin_statements.take": Knock("/admin/transfers/import"),
     "admin_statements.columns": Knock("/admin/transfers/import/columns", {"sha": "0" * 64}),
+    "admin_api_keys.index": Knock("/admin/api-keys"),
+    "admin_api_keys.keys": Knock("/admin/api-keys/keys"),
+    "admin_api_keys.new_key": Knock("/admin/api-keys/new"),
+    "admin_api_keys.make_key": Knock("/admin/api-keys/new"),
+    "admin_api_keys.ask_revoke": Knock(f"/admin/api-keys/{MISSING_ID}/revoke"),
+    "admin_api_keys.revoke": Knock(f"/admin/api-keys/{MISSING_ID}/revoke"),
+    "admin_api_keys.endpoints": Knock("/admin/api-keys/webhooks"),
+    "admin_api_keys.new_endpoint": Knock("/admin/api-keys/webhooks/new"),
+    "admin_api_keys.add_endpoint": Knock("/admin/api-keys/webhooks/new"),
+    "admin_api_keys.endpoint": Knock(f"/admin/api-keys/webhooks/{MISSING_ID}"),
+    "admin_api_keys.rotate": Knock(f"/admin/api-keys/webhooks/{MISSING_ID}/rotate"),
+    "admin_api_keys.pause": Knock(f"/admin/api-keys/webhooks/{MISSING_ID}/pause"),
+    "admin_api_keys.resume": Knock(f"/admin/api-keys/webhooks/{MISSING_ID}/resume"),
+    "admin_api_keys.remove": Knock(f"/admin/api-keys/webhooks/{MISSING_ID}/remove"),
+    "admin_api_keys.test": Knock(f"/admin/api-keys/webhooks/{MISSING_ID}/test"),
+    "admin_api_keys.deliveries": Knock("/admin/api-keys/deliveries"),
+    "admin_api_keys.delivery": Knock(f"/admin/api-keys/deliveries/{MISSING_ID}"),
+    "admin_api_keys.again": Knock(f"/admin/api-keys/deliveries/{MISSING_ID}/again"),
     "admin_trial.form": Knock(f"{ADMIN}/trial"),
     "admin_trial.extend": Knock(f"{ADMIN}/trial", {"days": "0", "reason": ""}),
 }  # fmt: skip
@@ -212,7 +283,7 @@ class Route:
         if self.method == "GET":
             return client.get(path)
         if path.startswith("/api/"):
-            return client.post(path, json={})
+            return client.open(path, method=self.method, json=self.knock.form)
         return people.post(client, path, self.knock.form)
 
 
@@ -312,6 +383,45 @@ def test_staff_open_what_their_kind_may(routes: list[Route], catalog: Flask) -> 
             allowed = kind in route.declared.staff
             assert (status != 403) == allowed, (kind, route, status)
             assert status < 500, (kind, route)
+
+
+def test_programs_without_proof_or_with_a_cookie_are_refused(routes: list[Route], client: FlaskClient) -> None:
+    """Being signed in on the web opens nothing here: no cookie, so no forged request either."""
+    owner = people.sign_up(client)
+    for route in of_side(routes, Side.API):
+        answer = route.ask(client, code=owner.code, vendor_id=owner.vendor_id)
+        assert (answer.status_code, answer.mimetype) == (401, "application/problem+json"), route
+        assert answer.headers["WWW-Authenticate"] == "Bearer", route
+
+
+def test_a_key_opens_what_it_reaches_and_for_its_vendor_alone(routes: list[Route], client: FlaskClient) -> None:
+    """Nobody's, another vendor's, one that reaches nothing of it, and a suspended vendor's key."""
+    owner, other = (
+        people.register(tier="business"),
+        people.register("bob@other.example", business="Other", tier="business"),
+    )
+    full, bare = programs.key(owner.vendor_id), {reach: programs.key(owner.vendor_id, reach) for reach in Reach}
+    for route in of_side(routes, Side.API):
+        for sent, expected in [
+            (programs.bearer(full), {200, 422}),
+            (programs.bearer(full, other.code), {404}),
+            (programs.bearer(full, "no-such-vendor"), {404}),
+            (programs.bearer(programs.altered(full)), {401}),
+        ]:
+            client.environ_base.update({f"HTTP_{k.upper().replace('-', '_')}": v for k, v in sent.items()})
+            answer = route.ask(client, code=owner.code, vendor_id=owner.vendor_id)
+            assert answer.status_code in expected, (route, sent, answer.get_json())
+            client.environ_base.pop("HTTP_X_VENDOR", None)
+        for reach, key in bare.items():
+            client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+            status = route.ask(client, code=owner.code, vendor_id=owner.vendor_id).status_code
+            assert (status == 403) == (reach not in route.declared.reach), (route, reach, status)
+    with tenancy.unscoped("a test"), unit_of_work():
+        lock(owner.vendor_id).status = Status.SUSPENDED
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {full}"
+    for route in of_side(routes, Side.API):
+        status = route.ask(client, code=owner.code, vendor_id=owner.vendor_id).status_code
+        assert (status == 402) == (route.declared.needs == Needs.PRODUCT), route
 
 
 def test_a_missing_vendor_is_not_found_for_staff_either(routes: list[Route], client: FlaskClient) -> None:

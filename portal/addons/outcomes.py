@@ -8,7 +8,7 @@ from portal.addons.models import ProvisioningRun, ProvisioningStep, VendorAddon
 from portal.addons.rules import AddonStatus, RunKind
 from portal.entitlements import service as entitlements
 from portal.kit.db import db
-from portal.notifications import notes
+from portal.notifications import notes, webhooks
 
 
 def ready(addon: VendorAddon, run: ProvisioningRun, *, now: datetime) -> None:
@@ -24,7 +24,7 @@ def ready(addon: VendorAddon, run: ProvisioningRun, *, now: datetime) -> None:
     entitlements.grant_addon(addon.vendor_id, grant_ref(addon), limits, now=now)
     if run.kind == RunKind.SETUP:
         mails.ready(addon, run, now=now)
-        notes.tell(addon.vendor_id, "addon_ready", {"addon": addon.addon.name}, dedupe_key=f"ready:{run.id}", now=now)
+        _tell(addon, run, "ready", now)
 
 
 def failed(addon: VendorAddon, run: ProvisioningRun, step: ProvisioningStep, *, now: datetime) -> None:
@@ -34,7 +34,19 @@ def failed(addon: VendorAddon, run: ProvisioningRun, step: ProvisioningStep, *, 
         return
     addon.status = AddonStatus.FAILED
     mails.failed(addon, run, now=now)
-    notes.tell(addon.vendor_id, "addon_failed", {"addon": addon.addon.name}, dedupe_key=f"failed:{run.id}", now=now)
+    _tell(addon, run, "failed", now)
+
+
+def _tell(addon: VendorAddon, run: ProvisioningRun, what: str, now: datetime) -> None:
+    """A note in the portal, and the systems that listen; once for each run."""
+    key = f"addon_{what}:{run.id}"
+    notes.tell(addon.vendor_id, f"addon_{what}", {"addon": addon.addon.name}, dedupe_key=key, now=now)
+    _publish(addon, f"addon.{what}", key, now)
+
+
+def _publish(addon: VendorAddon, kind: str, event_id: str, now: datetime) -> None:
+    data = {"addon": addon.id, "product": addon.addon.code, "variant": addon.variant, "quantity": addon.quantity}
+    webhooks.publish(kind, vendor_id=addon.vendor_id, event_id=event_id, data=data, now=now)
 
 
 def resumed(addon: VendorAddon, run: ProvisioningRun) -> None:
@@ -62,6 +74,7 @@ def end_grants(addon: VendorAddon, *, now: datetime) -> None:
     """What the add-on brought is over, whether or not the provider has taken it down yet. Safe to repeat."""
     db.session.flush()
     entitlements.end_addon(addon.vendor_id, grant_ref(addon), now=now)
+    _publish(addon, "addon.ended", f"addon_ended:{addon.id}", now)
 
 
 def grant_ref(addon: VendorAddon) -> str:

@@ -75,7 +75,21 @@ def set_points() -> None:
     before(outbox, "finish", lambda: die_at("before-the-mark"))
     before(Queue, "enqueue", lambda: die_at("before-the-queue"))
     before(jobs, "_run", fall_asleep)
+    set_points_of_setting_up()
     sabotage(os.environ.get("FAULTS_WITHOUT", ""))
+
+
+def set_points_of_setting_up() -> None:
+    """A provider that tests know; short leases and gaps, so that what was interrupted goes on within seconds."""
+    from portal.addons import jobs, provisioning_rules, runner
+    from portal.kit import tasks
+    from tests.addons.provider import Make
+
+    provisioning_rules.LEASE = timedelta(seconds=float(os.environ["FAULTS_LEASE"]))
+    provisioning_rules.GAPS = (timedelta(seconds=1),) * len(provisioning_rules.GAPS)
+    tasks.periodic("addons.tend", every=timedelta(seconds=1))(jobs.tend)
+    after(Make, "act", "after-the-provider's-effect")
+    before(runner, "_record", lambda: die_at("before-the-outcome"))
 
 
 def fall_asleep() -> None:
@@ -99,6 +113,10 @@ def sabotage(without: str) -> None:
             job.state, job.done_at, job.lease_until = "done", clock.wall(), None
 
         outbox.take, outbox.finish = take, finish
+    if without == "asking":
+        from tests.addons.provider import Make
+
+        Make.find = lambda self, ctx: None
     if without == "dedupe":
         enqueue = outbox.enqueue
 
@@ -152,6 +170,15 @@ def doors(app: Flask) -> None:
             assert price is not None
             back = checkout.Addresses("http://localhost/done?s={CHECKOUT_SESSION_ID}", "http://localhost/back")
             return {"url": checkout.start(vendor, price.id, back, actor=actor.user(vendor, "Ada"))}
+
+    @blueprint.post("/faults/addon/<int:vendor>/<int:n>")
+    @audience.public
+    def add(vendor: int, n: int) -> dict[str, int]:
+        from tests.addons import factory
+
+        with tenancy.unscoped("a test"):
+            addon = factory.addon(vendor, factory.product(), url=os.environ["FAULTS_PROVIDER"], n=n)
+            return {"run": factory.begin(addon)}
 
     csrf.exempt(blueprint)
     app.register_blueprint(blueprint)

@@ -25,7 +25,9 @@ ROLES = ("web", "worker", "scheduler")
 class Crew:
     """All processes of one installation. ``without`` takes a safeguard away (see child.sabotage)."""
 
-    def __init__(self, folder: Path, database: str, *, lease: float = 2, without: str = "") -> None:
+    def __init__(
+        self, folder: Path, database: str, *, lease: float = 2, without: str = "", provider: str = ""
+    ) -> None:
         self.folder, self.database = folder, database
         self.port, self.sandbox_port = _free_port(), _free_port()
         self.web, self.stripe = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.sandbox_port}"
@@ -43,6 +45,7 @@ class Crew:
             "STRIPE_MAX_RETRIES": "0", "CLOCK_OFFSET_FILE": str(folder / "offset"), "ARGON2_MEMORY_KIB": "8",
             "RATELIMIT_ENABLED": "0", "FAULTS_FOLDER": str(folder / "armed"), "FAULTS_LEASE": str(lease),
             "FAULTS_PORT": str(self.port), "FAULTS_WITHOUT": without,
+            "FAULTS_PROVIDER": provider,
             "SANDBOX_SECRET_KEY": KEY, "SANDBOX_PORT": str(self.sandbox_port),
             "SANDBOX_WEBHOOK_URL": f"{self.web}/api/v1/webhooks/stripe", "SANDBOX_WEBHOOK_SECRET": WEBHOOK_SECRET,
         }  # fmt: skip

@@ -28,12 +28,12 @@ COUNTED = "SELECT data FROM audit_log WHERE action = 'faults.counted'"
 
 
 @contextmanager
-def crew(folder: Path, monkeypatch: pytest.MonkeyPatch, without: str = "") -> Iterator[Crew]:
+def crew(folder: Path, monkeypatch: pytest.MonkeyPatch, without: str = "", provider: str = "") -> Iterator[Crew]:
     """Everything running, on a database of its own."""
     monkeypatch.setattr(databases, "WORKER", f"{databases.WORKER}_faults")
     url = databases.url_for_worker(folder)
     try:
-        with Crew(folder, url, without=without) as found:
+        with Crew(folder, url, without=without, provider=provider) as found:
             yield found
     finally:
         databases.drop(url)

@@ -1,0 +1,114 @@
+"""Setting an add-on up, like a parcel on its way: steps in words, what to do when one waits for the vendor."""
+
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+from flask_babel import gettext as _
+
+from portal.accounts.queries import VendorAtDoor
+from portal.addons import provisioning
+from portal.addons import provisioning_queries as queries
+from portal.addons.providers import Place
+from portal.addons.provisioning_queries import Setup, StepView
+from portal.addons.rules import RunState, StepState
+from portal.kit import clock
+from portal.kit.unit_of_work import unit_of_work
+from portal.web.kit import audience, limits, responder, signed_in
+from portal.web.kit import provisioning_words as words
+from portal.web.kit.audience import Needs
+from portal.web.kit.filters import translated
+
+blueprint = Blueprint("vendor_provisioning", __name__)
+TEMPLATE = "vendor/provisioning/page.html"
+#: Something is being done this moment, or is only waited for.
+SOON, LATER = "5s", "60s"
+#: The pages on which a vendor does what a step waits for: endpoints that take code and addon_id.
+PLACES = {Place.CERTIFICATE: ("vendor_certificate.form", True), Place.DOMAINS: ("vendor_domains.index", False)}
+
+
+@blueprint.get("/vendor/<code>/addons/<int:addon_id>/steps")
+@audience.vendor(needs=Needs.ACCOUNT)
+def steps(code: str, addon_id: int) -> Response:
+    """The page; as a fragment the steps alone, and nothing (204) while ``seen`` is still what there is to see."""
+    vendor = signed_in.vendor()
+    setup = queries.of_addon(vendor.id, addon_id)
+    if responder.is_partial() and request.args.get("seen") == setup.mark:
+        return responder.vary(Response(status=204))
+    if responder.is_partial():
+        block = "moving" if "seen" in request.args else "setup"
+        return responder.respond(TEMPLATE, block, said="seen" in request.args, **context(vendor, setup))
+    return responder.respond(TEMPLATE, said=False, log=queries.log_of(vendor.id, addon_id), **context(vendor, setup))
+
+
+@blueprint.get("/vendor/<code>/addons/<int:addon_id>/steps/log")
+@audience.vendor(needs=Needs.ACCOUNT)
+def log(code: str, addon_id: int) -> Response:
+    """What happened so far; as a page it stands under the steps."""
+    vendor = signed_in.vendor()
+    if not responder.is_partial():
+        return responder.go(url_for("vendor_provisioning.steps", code=vendor.code, addon_id=addon_id))
+    lines = queries.log_of(vendor.id, addon_id)
+    return responder.respond(TEMPLATE, "history", vendor=vendor, addon_id=addon_id, log=lines, words=words)
+
+
+@blueprint.post("/vendor/<code>/addons/<int:addon_id>/steps/look")
+@limits.limiter.limit(limits.LOOK, methods=["POST"])
+@audience.vendor(needs=Needs.ACCOUNT)
+def look(code: str, addon_id: int) -> Response:
+    """The vendor has done its part and wants to know at once."""
+    vendor = signed_in.vendor()
+    with unit_of_work():
+        woken = provisioning.wake(vendor.id, addon_id, now=clock.business())
+    here = url_for("vendor_provisioning.steps", code=vendor.code, addon_id=addon_id)
+    message = _("We are looking now.") if woken else _("Nothing is waiting at the moment.")
+    return responder.done(here, message, f"setup-{addon_id}-changed")
+
+
+def context(vendor: VendorAtDoor, setup: Setup) -> dict[str, Any]:
+    """What the steps' template needs; also for pages that show them among other things."""
+    current = setup.current
+    return {
+        "vendor": vendor,
+        "setup": setup,
+        "words": words,
+        "summary": words.summary(setup, clock.business()),
+        "every": _every(setup),
+        "way": _way(setup),
+        "place_href": _place(vendor, setup),
+        "may_look": current is not None and current.state in (StepState.WAITING_VENDOR, StepState.RETRYING)
+        and setup.state != RunState.FAILED,
+    }  # fmt: skip
+
+
+def _every(setup: Setup) -> str | None:
+    """How often the page looks again: not at all when nothing moves by itself."""
+    current = setup.current
+    if current is None or setup.state == RunState.FAILED:
+        return None
+    return SOON if current.state in (StepState.TODO, StepState.RUNNING) else LATER
+
+
+def _way(setup: Setup) -> list[dict[str, str]]:
+    """Bought, the steps, ready; as the steps component takes them."""
+    way = [_line("done", words.begun(setup), "")]
+    way += [_line(words.look(setup, step), step.title, words.for_vendor(setup, step)) for step in setup.steps]
+    if setup.run_id is not None:
+        is_through = setup.state == RunState.DONE
+        way.append(_line("done" if is_through else "todo", words.ended(setup), ""))
+    return way
+
+
+def _line(state: str, title: str, text: str) -> dict[str, str]:
+    return {"state": state, "label": translated(title), "text": text}
+
+
+def _place(vendor: VendorAtDoor, setup: Setup) -> str | None:
+    step: StepView | None = setup.current
+    if step is None or step.state != StepState.WAITING_VENDOR:
+        return None
+    known = PLACES.get(Place(step.place))
+    if known is None:
+        return None
+    endpoint, of_addon = known
+    values: dict[str, Any] = {"addon_id": setup.addon_id} if of_addon else {}
+    return url_for(endpoint, code=vendor.code, **values)

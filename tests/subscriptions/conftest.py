@@ -4,6 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from portal.kit import actor
+from tests.subscriptions.shop import Case, Till, pays_since
 from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
 from tests.support.stories import Somebody, lives_on, opens_checkout, pays, push_catalog, settle, signs_up
@@ -44,3 +45,14 @@ def later(client: FlaskClient, pushed: Sandbox, travel: Travel):
 def much_later(client: FlaskClient, pushed: Sandbox, travel: Travel):
     """The same in steps of two days, where no date matters but the ends of periods."""
     return lambda **delta: lives_on(pushed, client, travel, step=48, **delta)
+
+
+@pytest.fixture
+def till(client: FlaskClient, sandbox: Sandbox, travel: Travel, scene: Scene):
+    """``till(case)``: the shop of a case, as it stands after the first payment."""
+
+    def opened(case: Case) -> Till:
+        name = f"pays {case.old} in {case.currency} since {case.start:%Y-%m-%d} in {case.zone.replace('/', ' ')}"
+        return Till(scene(name, lambda: pays_since(case, sandbox, client, travel)), sandbox, client, travel)
+
+    return opened

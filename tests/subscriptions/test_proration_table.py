@@ -4,56 +4,19 @@ Every period begins at noon UTC. What is unused of the old price is credited, th
 the second and rounded half away from zero; amounts are in minor units.
 """
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from flask.testing import FlaskClient
 
 from portal.billing.models import Invoice
-from portal.catalog import queries as catalog
-from portal.catalog import service as prices
-from portal.catalog.rules import Cycle
-from portal.checkout import flows as checkout
-from portal.checkout.flows import Addresses
-from portal.identity import queries as identity
-from portal.kit import clock, tenancy
 from portal.kit.db import db
 from portal.kit.money import Money
-from portal.kit.unit_of_work import unit_of_work
 from portal.subscriptions import change_flows, queries
-from portal.subscriptions.change_flows import Preview
-from portal.subscriptions.rules import ChangeState, When
-from tests.subscriptions.conftest import ADMIN
-from tests.support.scenes import Scene
-from tests.support.servers import Sandbox
-from tests.support.stories import Somebody, pays, push_catalog, settle, signs_up, stripe_get, stripe_post
-from tests.support.travel import Travel
+from portal.subscriptions.rules import When
+from tests.subscriptions.shop import APRIL, Case, M, Y, price_of
+from tests.support.stories import stripe_get, stripe_post
 
 pytestmark = pytest.mark.usefixtures("unscoped")
-M, Y = Cycle.MONTHLY, Cycle.YEARLY
-APRIL = datetime(2027, 4, 1, 12, tzinfo=UTC)  # to 1 May: 30 days of 86,400 s = 2,592,000 s
-
-
-@dataclass(frozen=True)
-class Case:
-    """From a price held since ``start`` to another one, ``after`` into the period.
-
-    ``balance``: the customer's before (negative: credit); ``left``: after.
-    """
-
-    start: datetime
-    old: tuple[str, Cycle]
-    new: tuple[str, Cycle]
-    after: timedelta
-    lines: list[int]
-    due: int
-    balance: int = 0
-    left: int = 0
-    currency: str = "EUR"
-    zone: str = field(default="UTC")
-
-
 CASES = {
     # 15 of 30 days left. 9900 × 15/30 = 4950 back, 19900 × 15/30 = 9950 to pay: 9950 - 4950 = 5000.
     "up in the middle of the month": Case(
@@ -121,86 +84,6 @@ CASES = {
         APRIL, ("professional", M), ("business", M), timedelta(days=10), [-653, 1320], 667, currency="JPY"
     ),
 }  # fmt: skip
-
-
-def price_of(tier: str, cycle: Cycle, currency: str) -> int:
-    found = catalog.offer(tier, cycle, currency)
-    assert found is not None
-    return found.id
-
-
-def price_in_yen() -> None:
-    for code, minor in (("professional", 980), ("business", 1980)):
-        tier = catalog.tier_by_code(code)
-        assert tier is not None
-        with unit_of_work():
-            prices.change_price(tier.id, M, "JPY", minor, actor=ADMIN, now=clock.business())
-
-
-def pays_since(case: Case, sandbox: Sandbox, client: FlaskClient, travel: Travel) -> Somebody:
-    """A vendor whose first paid period of the old price begins at ``start``; its trial lies behind it."""
-    travel.to(case.start - timedelta(days=20))
-    if case.currency == "JPY":
-        price_in_yen()
-    push_catalog()
-    who = signs_up(case.old[0])
-    if case.zone != "UTC":
-        with unit_of_work():
-            vendor = identity.vendor(who.id)
-            assert vendor is not None
-            vendor.time_zone = case.zone
-    travel.to(case.start)
-    back = f"http://localhost/vendor/{who.code}/billing"
-    addresses = Addresses(f"{back}/done?session_id={{CHECKOUT_SESSION_ID}}", back)
-    with tenancy.scoped(who.id):
-        assert pays(checkout.start(who.id, price_of(*case.old, case.currency), addresses, actor=who.actor)).ok
-    settle(sandbox, client)
-    return who
-
-
-@dataclass
-class Till:
-    """Where a case is played: the vendor, and what was shown and charged."""
-
-    who: Somebody
-    sandbox: Sandbox
-    client: FlaskClient
-    travel: Travel
-
-    def shown(self, price_id: int, after: timedelta) -> Preview:
-        """The preview for exactly this moment of the period, looked at two seconds later."""
-        moment = queries.held(self.who.id).period_start + after
-        self.travel.to(moment + timedelta(seconds=2) if after else moment + timedelta(seconds=1))
-        return change_flows.preview_change(self.who.id, price_id, When.NOW, moment)
-
-    def confirms(self, shown: Preview) -> None:
-        version = queries.held(self.who.id).version
-        state = change_flows.change_tier(
-            self.who.id, shown.price.id, When.NOW, actor=ADMIN, base_version=version,
-            proration_at=shown.proration_at, shown=shown.due,
-        )  # fmt: skip
-        assert state == ChangeState.APPLIED
-        settle(self.sandbox, self.client)
-
-    @property
-    def customer(self) -> str:
-        return str(queries.held(self.who.id).stripe_customer_id)
-
-    def charged(self) -> dict:
-        """Stripe's newest invoice of a change."""
-        found = stripe_get(self.sandbox, "invoices", customer=self.customer, limit="100")["data"]
-        return next(i for i in found if i["billing_reason"] == "subscription_update")
-
-
-@pytest.fixture
-def till(client: FlaskClient, sandbox: Sandbox, travel: Travel, scene: Scene):
-    """``till(case)``: the shop of a case, as it stands after the first payment."""
-
-    def opened(case: Case) -> Till:
-        name = f"pays {case.old} in {case.currency} since {case.start:%Y-%m-%d} in {case.zone.replace('/', ' ')}"
-        return Till(scene(name, lambda: pays_since(case, sandbox, client, travel)), sandbox, client, travel)
-
-    return opened
 
 
 @pytest.mark.parametrize("name", list(CASES))

@@ -27,7 +27,7 @@ from portal.subscriptions.queries import Held
 from portal.subscriptions.rules import Provider, Restriction, Status
 from portal.subscriptions.rules import restrictions as restricted
 
-COMPANY_MAX, NOTE_MAX = 120, 500
+COMPANY_MAX, NOTE_MAX = 64, 500
 
 
 class Way(StrEnum):
@@ -217,7 +217,7 @@ def domains(vendor_id: int) -> list[OwnDomain]:
 def configured(vendor_id: int, provisioning: str, sent: Mapping[str, str]) -> dict[str, Any]:
     """What the vendor entered, as an add-on's ``config``; Invalid at the fields for what does not do."""
     if provisioning == "domain":
-        return _named(sent.get("domain", ""))
+        return {**_named(sent.get("domain", "")), **_how(sent.get("how", ""))}
     if provisioning == "mailboxes":
         return _of_domain(vendor_id, sent.get("domain_id", ""))
     if provisioning == "certificate":
@@ -234,6 +234,11 @@ def _named(text: str) -> dict[str, Any]:
         raise Invalid(fields={"domain": N_("Enter the domain, such as www.myshop.com.")})
     found = domain_names.parse(text)
     return {"name": found.ascii, "shown": found.shown}
+
+
+def _how(chosen: str) -> dict[str, Any]:
+    """Registered for the vendor, or pointed here by it; nothing chosen is left to what this installation can do."""
+    return {"how": chosen} if chosen in ("register", "own") else {}
 
 
 def _of_domain(vendor_id: int, chosen: str) -> dict[str, Any]:

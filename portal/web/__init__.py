@@ -36,6 +36,8 @@ DOORS: tuple[str, ...] = (
     "vendor.payment_methods",
     "vendor.purchases",
     "vendor.ending",
+    "vendor.addons",
+    "vendor.addon_manage",
     "vendor.billing_details",
     "vendor.invoices",
     "vendor.api_keys",

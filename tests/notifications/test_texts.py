@@ -129,6 +129,41 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         ["Professional", "Alice Owner", "29 January 2027"],
         "/vendor/kilim-house/billing",
     ),
+    "addon_added": (
+        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "by": "Alice Owner"},
+        ["Custom domain", "www.myshop.de", "Alice Owner", "watch each step"],
+        "/vendor/kilim-house/addons",
+    ),
+    "addon_changed": (
+        {**VENDOR, "addon": "Extra storage", "before": "1 ×", "after": "3 ×", "by": "Alice Owner", "from_at": WHEN},
+        ["Extra storage", "3 ×", "29 January 2027"],
+        "/vendor/kilim-house/addons",
+    ),
+    "addon_ending": (
+        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "by": "Alice Owner", "ends_at": WHEN},
+        ["Custom domain", "www.myshop.de", "29 January 2027", "taken back"],
+        "/vendor/kilim-house/addons",
+    ),
+    "addon_resumed": (
+        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "by": "Alice Owner", "continues_at": WHEN},
+        ["Custom domain", "29 January 2027", "renews as before"],
+        "/vendor/kilim-house/addons",
+    ),
+    "addon_ended": (
+        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "cause": "unpaid", "ended_at": WHEN},
+        ["Custom domain", "was not paid", "29 January 2027"],
+        "/vendor/kilim-house/addons",
+    ),
+    "addon_unpaid": (
+        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "amount": EUR, "ends_at": WHEN},
+        ["Custom domain", "€48.39", "29 January 2027", "Everything else stays"],
+        "/vendor/kilim-house/addons",
+    ),
+    "addons_closing": (
+        {**VENDOR, "addons": "Custom domain (www.myshop.de)", "ends_at": WHEN},
+        ["www.myshop.de", "29 January 2027", "keeps everything"],
+        "/vendor/kilim-house/billing",
+    ),
     "tier_changed": (
         {**VENDOR, "before": "Professional", "after": "Business", "by": "Sam Staff", "due": EUR},
         ["Professional", "Business", "Sam Staff", "€48.39"],

@@ -1,0 +1,76 @@
+"""What a vendor enters for an add-on; which fields are shown depends on how the product is set up."""
+
+from flask_babel import lazy_gettext as _l
+from wtforms import IntegerField, RadioField, SelectField, StringField, TextAreaField
+from wtforms.validators import Optional
+
+from portal.addons import purchase
+from portal.addons.purchase import Wish
+from portal.addons.queries import Card, Had
+from portal.kit.errors import Invalid
+from portal.kit.text import N_
+from portal.web.kit.forms import Form
+
+NUMBER = N_("Please enter a number of at least 1.")
+
+
+class AddForm(Form):
+    """Size or number, and what it is to be set up with. The room checks what was entered, so that the API agrees."""
+
+    price = RadioField(_l("Size"), choices=[], coerce=str, validate_choice=False, validators=[Optional()])
+    quantity = IntegerField(_l("How many"), validators=[Optional()])
+    domain = StringField(_l("Domain"), description=_l("As people type it, such as www.myshop.com."))
+    domain_id = SelectField(_l("Domain of the addresses"), choices=[], coerce=str, validate_choice=False)
+    company = StringField(_l("Company"), description=_l("As it is registered: the authority looks it up."))
+    country = StringField(_l("Country"), description=_l("Two letters, such as DE or AT."))
+    note = TextAreaField(_l("What should we know?"))
+
+    def offer(self, vendor_id: int, card: Card) -> None:
+        """Fill the choices: the sizes that are sold, the domains that the vendor has."""
+        self.price.choices = [(str(option.price_id), option.variant) for option in card.options]
+        if self.price.data is None and card.options:
+            self.price.data = str(card.options[0].price_id)
+        if card.provisioning in ("mailboxes", "certificate"):
+            mine = purchase.domains(vendor_id)
+            self.domain_id.choices = [(str(domain.id), domain.shown) for domain in mine]
+            if card.provisioning == "certificate" and not self.domain.data and mine:
+                self.domain.data = mine[0].shown
+
+    def sent(self) -> dict[str, str]:
+        """What was entered, by field, as ``purchase.configured`` reads it."""
+        fields = (self.domain, self.domain_id, self.company, self.country, self.note)
+        return {field.name: (field.data or "").replace("\0", "") for field in fields}
+
+    def wish(self, vendor_id: int, card: Card) -> Wish:
+        """What is wanted; Invalid at the fields for what does not do."""
+        known = {str(option.price_id): option for option in card.options}
+        if self.price.data not in known:
+            raise Invalid(fields={"price": N_("Choose one of the sizes.")})
+        config = purchase.configured(vendor_id, card.provisioning, self.sent())
+        return Wish(known[self.price.data].price_id, self.count(card.provisioning), config)
+
+    def count(self, provisioning: str) -> int:
+        """How many; only storage is bought by the number."""
+        if provisioning != "storage":
+            return 1
+        if self.quantity.data is None or self.quantity.errors or not 1 <= self.quantity.data <= 10**6:
+            raise Invalid(fields={"quantity": NUMBER})
+        return int(self.quantity.data)
+
+
+class ResizeForm(Form):
+    """Another size, or another number."""
+
+    price = RadioField(_l("Size"), choices=[], coerce=str, validate_choice=False, validators=[Optional()])
+    quantity = IntegerField(_l("How many"), validators=[Optional()])
+
+    def wish(self, had: Had) -> Wish:
+        """What is wanted; Invalid at the fields. The room knows which prices belong to the add-on."""
+        chosen = self.price.data if had.provisioning == "mailboxes" else str(had.price_id)
+        if chosen is None or not chosen.isascii() or not chosen.isdigit() or len(chosen) > 18:
+            raise Invalid(fields={"price": N_("Choose one of the sizes.")})
+        if had.provisioning == "mailboxes":
+            return Wish(int(chosen), had.quantity)
+        if self.quantity.data is None or self.quantity.errors or not 1 <= self.quantity.data <= 10**6:
+            raise Invalid(fields={"quantity": NUMBER})
+        return Wish(int(chosen), int(self.quantity.data))

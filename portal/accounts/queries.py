@@ -1,15 +1,19 @@
 """Who is at the door: one query answers user, staff role, vendor, role and standing."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import ScalarSelect, Select, case, func, or_, select
 
+from portal.entitlements.models import EntitlementGrant
+from portal.entitlements.rules import Grant, Kind, Source, combine
 from portal.identity.models import Membership, SecondFactor, StaffRole, User, UserSession, Vendor
 from portal.identity.rules import Role, StaffKind
 from portal.kit import clock, tenancy
 from portal.kit.db import db
+from portal.notifications.models import Notification
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.rules import Status
 
@@ -30,6 +34,10 @@ class VendorAtDoor:
     blocked: bool
     others: int
     past_due_since: datetime | None = None
+    #: Notes of the portal that nobody has read.
+    unread: int = 0
+    #: Feature → level, as the gate reckons them (entitlements.rules.combine); pages ask the gate, navigation this.
+    features: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,8 @@ def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) 
             blocked=row.vendor_blocked_at is not None,
             others=row.vendors - 1,
             past_due_since=row.past_due_since,
+            unread=row.unread,
+            features=_features(row.features),
         )
     return Visitor(
         session_id=row.session_id,
@@ -85,6 +95,34 @@ def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) 
         second_factor=row.confirmed_at is not None,
         vendor=vendor,
     )
+
+
+def _features(joined: str | None) -> dict[str, str]:
+    grants = []
+    for part in (joined or "").split(";"):
+        source, key, level = part.split("|") if part else ("", "", "")
+        if source:
+            grants.append(Grant(Source(source), "", Kind.FEATURE, key, level=level))
+    return combine(0, grants).features
+
+
+def _granted() -> ScalarSelect[str]:
+    """The features of the vendor as ``source|key|level;…``, so that navigation costs no statement of its own."""
+    grant, now = EntitlementGrant.__table__.alias("granted"), clock.business()
+    each = grant.c.source + "|" + grant.c.key + "|" + func.coalesce(grant.c.level, "")
+    return (
+        select(func.aggregate_strings(each, ";"))
+        .where(grant.c.vendor_id == Vendor.id, grant.c.kind == Kind.FEATURE, grant.c.valid_from <= now)
+        .where(or_(grant.c.valid_until.is_(None), grant.c.valid_until > now))
+        .correlate(Vendor)
+        .scalar_subquery()
+    )
+
+
+def _unread() -> ScalarSelect[int]:
+    note = Notification.__table__.alias("note")
+    mine = select(func.count()).select_from(note).where(note.c.vendor_id == Vendor.id, note.c.read_at.is_(None))
+    return mine.correlate(Vendor).scalar_subquery()
 
 
 def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) -> Select[*tuple[Any, ...]]:
@@ -114,6 +152,8 @@ def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) 
             VendorSubscription.period_end,
             VendorSubscription.past_due_since,
             count.label("vendors"),
+            _unread().label("unread"),
+            _granted().label("features"),
         )
         .join(User, User.id == UserSession.user_id)
         .outerjoin(StaffRole, StaffRole.user_id == User.id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from portal.catalog.rules import Cycle, IncludedAddon, Metric, Price, Tier, higher_level
@@ -24,7 +25,7 @@ class LimitChange:
     metric: Metric
     before: int | None
     after: int | None
-    used: int | None
+    used: int | Decimal | None
 
     @property
     def is_less(self) -> bool:
@@ -32,7 +33,7 @@ class LimitChange:
         return self.after is not None and (self.before is None or self.after < self.before)
 
     @property
-    def over(self) -> int:
+    def over(self) -> int | Decimal:
         """By how much what is used now would exceed the limit."""
         return max(0, (self.used or 0) - self.after) if self.after is not None else 0
 

@@ -1,90 +1,226 @@
 """What a vendor uses of what it may use, in one query over rights and counters (P9)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import ROUND_UP, Decimal
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CompoundSelect, String, and_, cast, literal, null, or_, select, union_all
+from sqlalchemy import CompoundSelect, Select, String, and_, case, cast, literal, null, or_, select, union_all
 
-from portal.catalog.rules import METRIC_NAMES, PER_PERIOD, Metric
+from portal.catalog.models import SubscriptionTier, TierLimit
+from portal.catalog.rules import METRIC_NAMES, PER_PERIOD, UNITS, Metric
 from portal.entitlements.models import EntitlementGrant
 from portal.entitlements.rules import Grant, Kind, Source, combine
-from portal.kit.db import BigId, db
+from portal.kit.db import BigId, UtcDateTime, db
+from portal.notifications.models import Dismissal
 from portal.subscriptions.rules import usage_window
 from portal.usage.models import UsageCounter
 from portal.usage.rules import EPOCH
+
+#: From this share of a limit on a meter is nearly full.
+NEAR_PERCENT = 80
+#: The least of a gigabyte that is shown; what is less is shown as this much.
+_LEAST = Decimal("0.01")
+
+
+class MeterState(StrEnum):
+    """How far a meter is, in the words of its template."""
+
+    NO_DATA = "no_data"
+    UNLIMITED = "unlimited"
+    NORMAL = "normal"
+    NEAR = "near"
+    REACHED = "reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One reason of a limit: ``name`` is the tier's for a tier; ``counts`` is False where an override beats it."""
+
+    source: Source
+    name: str
+    amount: int | None
+    until: datetime | None
+    counts: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
     """One metric. ``used`` None: nothing was counted yet. ``unlimited``: granted without a limit.
 
-    ``since`` is the start of the month of usage for what is counted per period, None for levels.
+    Both numbers are in the limit's unit: storage is counted in bytes and given here in gigabytes. ``since`` is the
+    start of the month of usage for what is counted per period, None for levels; ``parts`` says why the limit is so.
     """
 
     metric: Metric
     name: str
-    used: int | None
+    used: int | Decimal | None
     limit: int | None
     unlimited: bool
     source: str
     since: datetime | None
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def state(self) -> MeterState:
+        """Judged by the exact number, not by the rounded one that is shown."""
+        if self.used is None:
+            return MeterState.NO_DATA
+        if self.limit is None:
+            return MeterState.UNLIMITED
+        if self.used >= self.limit:
+            return MeterState.REACHED
+        return MeterState.NEAR if self.used * 100 >= self.limit * NEAR_PERCENT else MeterState.NORMAL
+
+    @property
+    def shown(self) -> int | Decimal | None:
+        """The number as it is written: a part of a gigabyte in hundredths, rounded up, so that something is not 0."""
+        return self.used.quantize(_LEAST, ROUND_UP) if isinstance(self.used, Decimal) else self.used
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a public tier allows of a metric; ``self_service`` False: its price must be asked for."""
+
+    metric: Metric
+    tier_code: str
+    tier_name: str
+    amount: int | None
+    position: int
+    self_service: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The meters; for pages also what their reader has dismissed, and what the public tiers allow."""
+
+    window: datetime
+    meters: list[Meter]
+    dismissed: frozenset[str] = frozenset()
+    offers: tuple[Offer, ...] = ()
+    tiers: frozenset[str] = field(default_factory=frozenset)
 
 
 def meters(vendor_id: int, period_start: datetime, now: datetime) -> list[Meter]:
     """Every metric that the vendor's rights limit or grant, in the catalog's order."""
+    return read(vendor_id, period_start, now).meters
+
+
+def read(vendor_id: int, period_start: datetime, now: datetime, *, user_id: int | None = None) -> Reading:
+    """The meters in one query; with ``user_id`` also what an upsell needs: dismissals of that person, and offers."""
     window = usage_window(period_start, now)
-    grants: list[Grant] = []
+    parts: dict[str, list[Any]] = {}
     used: dict[str, int] = {}
-    for row in db.session.execute(_statement(vendor_id, window, now)):
+    dismissed: set[str] = set()
+    offers: list[Offer] = []
+    for row in db.session.execute(_statement(vendor_id, window, now, user_id)):
         if row.what == "used":
             used[row.key] = row.amount
+        elif row.what == "dismissed":
+            dismissed.add(row.key)
+        elif row.what == "offer":
+            offers.append(Offer(Metric(row.key), row.ref, row.name, row.amount, row.at, row.source == "self"))
         else:
-            grants.append(Grant(Source(row.source), row.ref, Kind.LIMIT, row.key, row.amount))
+            parts.setdefault(row.key, []).append(row)
+    found = [_meter(metric, parts[metric], used.get(metric), window) for metric in Metric if metric in parts]
+    tiers = {row.ref for rows in parts.values() for row in rows if row.source == Source.TIER}
+    return Reading(window, found, frozenset(dismissed), tuple(offers), frozenset(tiers))
+
+
+def _meter(metric: Metric, rows: list[Any], used: int | None, window: datetime) -> Meter:
+    grants = [Grant(Source(row.source), row.ref, Kind.LIMIT, row.key, row.amount) for row in rows]
     rights = combine(0, grants)
-    return [
-        Meter(
-            metric=metric,
-            name=METRIC_NAMES[metric],
-            used=used.get(metric),
-            limit=rights.limits[metric],
-            unlimited=rights.limits[metric] is None,
-            source=rights.source[metric],
-            since=window if metric in PER_PERIOD else None,
-        )
-        for metric in Metric
-        if metric in rights.limits
-    ]
-
-
-def _statement(vendor_id: int, window: datetime, now: datetime) -> CompoundSelect[Any]:
-    text = String()
-    granted = select(
-        literal("grant", text).label("what"),
-        EntitlementGrant.key.label("key"),
-        EntitlementGrant.amount.label("amount"),
-        EntitlementGrant.source.label("source"),
-        EntitlementGrant.source_ref.label("ref"),
-        EntitlementGrant.id.label("at"),
-    ).where(
-        EntitlementGrant.vendor_id == vendor_id,
-        EntitlementGrant.kind == Kind.LIMIT,
-        EntitlementGrant.valid_from <= now,
-        or_(EntitlementGrant.valid_until.is_(None), EntitlementGrant.valid_until > now),
+    return Meter(
+        metric=metric,
+        name=METRIC_NAMES[metric],
+        used=_in_units(metric, used),
+        limit=rights.limits[metric],
+        unlimited=rights.limits[metric] is None,
+        source=rights.source[metric],
+        since=window if metric in PER_PERIOD else None,
+        parts=_parts(rows),
     )
-    counted = select(
-        literal("used", text),
-        UsageCounter.metric,
-        UsageCounter.used,
-        cast(null(), text),
-        cast(null(), text),
-        cast(null(), BigId),
+
+
+def _in_units(metric: Metric, used: int | None) -> int | Decimal | None:
+    return used if used is None or metric not in UNITS else Decimal(used) / UNITS[metric]
+
+
+def _parts(rows: list[Any]) -> tuple[Part, ...]:
+    """The reasons of a limit, from the oldest: the newest override alone counts where there is one (rules.combine)."""
+    overrides = [row for row in rows if row.source == Source.OVERRIDE]
+    counted = overrides[-1:] or rows
+    return tuple(
+        Part(Source(row.source), row.name or row.ref, row.amount, row.until, row in counted)
+        for row in rows
+        if row.source != Source.OVERRIDE or row in counted
+    )
+
+
+def _statement(vendor_id: int, window: datetime, now: datetime, user_id: int | None) -> CompoundSelect[Any]:
+    selects = [_granted(vendor_id, now), _counted(vendor_id, window)]
+    if user_id is not None:
+        selects += [_dismissed(vendor_id, user_id), _offered()]
+    return union_all(*selects).order_by("at")
+
+
+def _granted(vendor_id: int, now: datetime) -> Select[Any]:
+    grant = EntitlementGrant
+    of_tier = and_(grant.source == Source.TIER, SubscriptionTier.code == grant.source_ref)
+    return (
+        select(
+            literal("grant", String()).label("what"),
+            grant.key.label("key"),
+            grant.amount.label("amount"),
+            grant.source.label("source"),
+            grant.source_ref.label("ref"),
+            grant.id.label("at"),
+            grant.valid_until.label("until"),
+            SubscriptionTier.name.label("name"),
+        )
+        .outerjoin(SubscriptionTier, of_tier)
+        .where(
+            grant.vendor_id == vendor_id,
+            grant.kind == Kind.LIMIT,
+            grant.valid_from <= now,
+            or_(grant.valid_until.is_(None), grant.valid_until > now),
+        )
+    )
+
+
+def _counted(vendor_id: int, window: datetime) -> Select[Any]:
+    return select(
+        literal("used", String()), UsageCounter.metric, UsageCounter.used, *_nothing(),
     ).where(
         UsageCounter.vendor_id == vendor_id,
         or_(
             and_(UsageCounter.metric.in_(PER_PERIOD), UsageCounter.period_start == window),
             and_(UsageCounter.metric.not_in(PER_PERIOD), UsageCounter.period_start == EPOCH),
         ),
-    )
-    both: CompoundSelect[Any] = union_all(granted, counted)
-    return both.order_by("at")
+    )  # fmt: skip
+
+
+def _dismissed(vendor_id: int, user_id: int) -> Select[Any]:
+    mine = (Dismissal.vendor_id == vendor_id, Dismissal.user_id == user_id, Dismissal.what.like("upsell:%"))
+    return select(literal("dismissed", String()), Dismissal.what, cast(null(), BigId), *_nothing()).where(*mine)
+
+
+def _offered() -> Select[Any]:
+    tier = SubscriptionTier
+    text = String()
+    return (
+        select(
+            literal("offer", text), TierLimit.metric, TierLimit.value,
+            case((tier.self_service, literal("self", text)), else_=literal("ask", text)),
+            tier.code, cast(tier.position, BigId), cast(null(), UtcDateTime), tier.name,
+        )
+        .join(tier, tier.id == TierLimit.tier_id)
+        .where(tier.is_public, tier.retired_at.is_(None))
+    )  # fmt: skip
+
+
+def _nothing() -> tuple[Any, ...]:
+    """The last columns of a select that has nothing to say in them: source, ref, at, until, name."""
+    text = String()
+    return cast(null(), text), cast(null(), text), cast(null(), BigId), cast(null(), UtcDateTime), cast(null(), text)

@@ -76,15 +76,30 @@
     return () => window.htmx.ajax(ctx.request.method, ctx.request.action, { source, target: ctx.target, swap: ctx.swap });
   }
 
+  // ── Regions that look again by themselves ─────────────────────────────────────────────────────────────────────
+  // Every half minute while the page is seen; never under a reader's hands, and without a word when it fails.
+  const LOOK_MS = 30000;
+  const looksBySelf = (ctx) => ctx.sourceElement?.dataset?.live === "looking";
+  function lookAgain() {
+    if (document.hidden || modal()?.open) return;
+    document.querySelectorAll("[data-live]").forEach((region) => {
+      if (region.contains(document.activeElement) || find("details[open]", region)) return;
+      region.dataset.live = "looking";
+      region.dispatchEvent(new CustomEvent("look-again"));
+    });
+  }
+  setInterval(lookAgain, LOOK_MS);
+  on("visibilitychange", lookAgain);
+
   on("htmx:response:error", (event) => {
     const { ctx } = event.detail;
-    if (ctx.response.status >= 500) {
+    if (ctx.response.status >= 500 && !looksBySelf(ctx)) {
       showToast("error", say("failed"), { action: { label: say("retry"), run: retry(ctx) } });
     }
   });
   on("htmx:error", (event) => {
     const { ctx } = event.detail;
-    if (ctx) showToast("error", say("offline"), { action: { label: say("retry"), run: retry(ctx) } });
+    if (ctx && !looksBySelf(ctx)) showToast("error", say("offline"), { action: { label: say("retry"), run: retry(ctx) } });
   });
 
   // An error fragment belongs into the modal or into a region that asks for it; anywhere else it becomes a toast.

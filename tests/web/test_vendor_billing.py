@@ -153,7 +153,7 @@ def test_meters_tell_no_data_unlimited_near_and_full_apart(client: FlaskClient) 
 @pytest.mark.parametrize(
     ("module", "name", "says"),
     [
-        ("portal.subscriptions.meters", "meters", "The meters cannot be read right now"),
+        ("portal.subscriptions.meters", "read", "The meters cannot be read right now"),
         ("portal.billing.queries", "latest", "The invoices cannot be read right now"),
         ("portal.web.vendor.billing", "included_addons", "Unavailable right now"),
     ],
@@ -171,7 +171,7 @@ def test_a_part_that_fails_leaves_the_rest_standing(
 def test_a_fragment_that_fails_says_so_and_recovers(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     who = people.sign_up(client)
     with monkeypatch.context() as broken:
-        broken.setattr("portal.subscriptions.meters.meters", fails)
+        broken.setattr("portal.subscriptions.meters.read", fails)
         broken.setattr("portal.credits.queries.balance", fails)
         meters = part(client, who, "meters")
         assert 'id="usage"' in meters and "cannot be read" in meters

@@ -52,6 +52,11 @@ def short_day(moment: datetime | date) -> str:
     return format_date(when, "d MMM y" if _locale().startswith("en") else "medium", locale=_locale())
 
 
+def day_month(moment: date) -> str:
+    """15 Feb: under the bars of a chart."""
+    return format_date(moment, "d MMM" if _locale().startswith("en") else "d. MMM", locale=_locale())
+
+
 def moment(value: datetime) -> str:
     """15 February 2027, 14:05 UTC."""
     pattern = "d MMMM y, HH:mm z" if _locale().startswith("en") else "d. MMMM y, HH:mm z"
@@ -84,6 +89,7 @@ def init_app(app: Flask) -> None:
         money=money,
         day=day,
         short_day=short_day,
+        day_month=day_month,
         datetime=moment,
         iso=iso,
         number=number,

@@ -1,6 +1,6 @@
 """What surrounds every page: navigation, vendor switch, live balance, banner, calls. Built once per request."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from portal.accounts.queries import VendorAtDoor, Visitor
+from portal.catalog.rules import reaches
 from portal.identity import queries as identity
 from portal.kit import clock
 from portal.settings import queries as settings
@@ -21,7 +22,10 @@ from portal.web.kit.notices import Call
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """A link of the sidebar; ``locked`` ones lead to the plan choice for now. ``group`` stands over the first of it."""
+    """A link of the sidebar; ``locked`` ones lead to what opens them. ``group`` stands over the first of it.
+
+    ``count`` is how much is new behind it.
+    """
 
     label: str
     href: str
@@ -29,6 +33,7 @@ class NavItem:
     current: bool = False
     locked: bool = False
     group: str = ""
+    count: int = 0
 
 
 @dataclass
@@ -42,6 +47,8 @@ class Frame:
     who: Visitor | None = None
     vendor: VendorAtDoor | None = None
     credits_href: str | None = None
+    notes_href: str | None = None
+    unread: int = 0
     credits_page_href: str | None = None
     cta: Call | None = None
     banner: Call | None = None
@@ -126,13 +133,28 @@ def _item(
     *,
     locked: bool = False,
     group: str = "",
+    count: int = 0,
     also: tuple[str, ...] = (),
     **values: Any,
 ) -> NavItem:
     """``also``: the beginning of further blueprints' names that belong under this link."""
     here = (request.endpoint or "").rsplit(".", 1)[0]
     current = here == endpoint.rsplit(".", 1)[0] or here.startswith(also or "-")
-    return NavItem(label, url_for(endpoint, **values), icon, current, locked, group)
+    return NavItem(label, url_for(endpoint, **values), icon, current, locked, group, count)
+
+
+def _of_feature(
+    label: str, endpoint: str, icon: str, feature: str, vendor: VendorAtDoor, *, closed: bool = False
+) -> NavItem:
+    """A page that some plans lack: there it is locked, and leads to what it is and which plan brings it (LIM-8).
+
+    ``closed``: the product is closed, so it is locked whatever the plan brings.
+    """
+    item = _item(label, endpoint, icon, locked=closed, code=vendor.code)
+    if closed or reaches(feature, vendor.features.get(feature)):
+        return item
+    href = url_for("vendor_features.show", code=vendor.code, feature=feature)
+    return replace(item, href=href, locked=True, current=item.current or request.path == href)
 
 
 def _admin_nav() -> list[NavItem]:
@@ -146,7 +168,9 @@ def _admin_nav() -> list[NavItem]:
         _item(_("Invoices"), "admin_invoices.index", "receipt", also=("admin_credit_note",)),
         _item(_("Taxes and papers"), "admin_taxes.index", "percentage"),
         _item(_("Bank transfers"), "admin_transfers.index", "building-bank", also=("admin_statements",)),
+        _item(_("Setting up"), "admin_provisioning.index", "package"),
         _item(_("Webhooks"), "admin_webhooks.index", "webhook"),
+        _item(_("API keys"), "admin_api_keys.index", "key"),
         _item(_("Support"), "admin_support.index", "lifebuoy"),
         _item(_("Profile"), "profile.index", "user-circle", also=("security",)),
         _item(_("Style guide"), "admin_styleguide.index", "palette", group=_("Look up")),
@@ -180,10 +204,14 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
             also=("vendor_billing", "vendor_checkout", "vendor_invoices", "vendor_methods", "vendor_purchases"),
             code=vendor.code,
         ),
+        _item(_("Usage"), "vendor_usage.index", "gauge", code=vendor.code),
         _item(_("Plans"), "vendor_plans.index", "stack-2", code=vendor.code),
+        _of_feature(_("API keys"), "vendor_api_keys.index", "key", "api_access", vendor, closed=bool(closed)),
+        _item(_("Notifications"), "vendor_notices.index", "bell", count=vendor.unread, code=vendor.code),
         _item(_("Support"), "vendor_support.index", "lifebuoy", code=vendor.code),
         _item(_("Profile"), "profile.index", "user-circle", also=("security",)),
     ]
+    frame.notes_href, frame.unread = url_for("vendor_notices.index", code=vendor.code), vendor.unread
     frame.credits_href = url_for("vendor_billing.credits", code=vendor.code)
     frame.credits_page_href = f"{billing}#credits"
     frame.banner = notices.most_urgent(vendor, closed, clock.business(), billing=billing, plans=plans)

@@ -40,7 +40,7 @@ def index(code: str) -> Response:
     held = subscriptions.overview(vendor.id)
     parts = {
         **_plan(vendor, held, now),
-        **usage_panel.read(vendor, usage_panel.of(held), now),
+        **usage_panel.read(vendor, usage_panel.of(held), now, user_id=signed_in.person().user_id),
         **_invoices(vendor),
     }
     return responder.respond(

@@ -39,7 +39,7 @@ def index() -> Response:
     history = or_none(lambda: subscriptions.history(vendor.id, limit=30))
     return responder.respond(
         "vendor/dashboard/page.html",
-        **usage_panel.read(vendor, usage_panel.of(held), now),
+        **usage_panel.read(vendor, usage_panel.of(held), now, user_id=who.user_id),
         who=who,
         held=held,
         next=outlook(held, now),

@@ -2,9 +2,22 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, String, and_, cast, literal, null, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    String,
+    and_,
+    bindparam,
+    cast,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from portal.catalog.rules import Metric
 from portal.entitlements.models import EntitlementGrant, EntitlementVersion
@@ -25,11 +38,21 @@ def state(
     ``metrics`` and ``feature`` narrow it to what is asked for (a feature alone needs ``metrics=()``); without either it
     is everything.
     """
-    frame, version, grants, counters = Frame(), 0, [], {}
-    for row in db.session.execute(_statement(vendor_id, now, metrics, feature)):
+    told: dict[str, Any] = {"vendor_id": vendor_id, "now": now, "since": now - LONGEST_MONTH}
+    if metrics is not None:
+        told["metrics"] = [str(metric) for metric in metrics]
+    if feature is not None:
+        told["feature"] = feature
+    return _read(db.session.execute(_statement(metrics is not None, feature is not None), told))
+
+
+def _read(rows: Iterable[Any]) -> State:
+    frame, version = Frame(), 0
+    grants: list[Grant] = []
+    counters: dict[tuple[str, datetime], int] = {}
+    for row in rows:
         if row.what == "frame":
-            version = row.amount
-            frame = Frame(row.key, row.start, row.ends, row.until, row.closed)
+            version, frame = row.amount, Frame(row.key, row.start, row.ends, row.until, row.closed)
         elif row.what == "used":
             counters[row.key, row.start] = row.amount
         else:
@@ -37,20 +60,20 @@ def state(
     return State(frame, combine(version, grants), counters, tuple(grants))
 
 
-def _statement(
-    vendor_id: int, now: datetime, metrics: Iterable[Metric] | None, feature: str | None
-) -> CompoundSelect[Any]:
-    wanted = None if metrics is None else [str(metric) for metric in metrics]
-    every: CompoundSelect[Any] = union_all(
-        _frame(vendor_id), _grants(vendor_id, now, wanted, feature), _counters(vendor_id, now, wanted)
-    )
+@cache
+def _statement(narrowed: bool, with_feature: bool) -> CompoundSelect[Any]:
+    """Built once for each way to ask: building it anew took longer than the database takes to answer."""
+    every: CompoundSelect[Any] = union_all(_frame(), _grants(narrowed, with_feature), _counters(narrowed))
     return every.order_by("at")
 
 
 _TEXT, _AT = String(), UtcDateTime()
+_VENDOR, _NOW = bindparam("vendor_id", type_=BigId), bindparam("now", type_=_AT)
+_SINCE, _FEATURE = bindparam("since", type_=_AT), bindparam("feature", type_=_TEXT)
+_METRICS = bindparam("metrics", expanding=True, type_=_TEXT)
 
 
-def _frame(vendor_id: int) -> Any:
+def _frame() -> Any:
     version = EntitlementVersion
     return select(
         literal("frame", _TEXT).label("what"),
@@ -64,40 +87,40 @@ def _frame(vendor_id: int) -> Any:
         version.create_until.label("until"),
         version.open_until.label("closed"),
         cast(null(), BigId).label("at"),
-    ).where(version.vendor_id == vendor_id)
+    ).where(version.vendor_id == _VENDOR)
 
 
-def _grants(vendor_id: int, now: datetime, metrics: list[str] | None, feature: str | None) -> Any:
+def _grants(narrowed: bool, with_feature: bool) -> Any:
     grant = EntitlementGrant
     return select(
         grant.source, grant.key, grant.amount, grant.source_ref, grant.kind, grant.level, cast(null(), _AT),
         cast(null(), _AT), cast(null(), _AT), cast(null(), _AT), grant.id,
     ).where(
-        grant.vendor_id == vendor_id,
-        grant.valid_from <= now,
-        or_(grant.valid_until.is_(None), grant.valid_until > now),
-        *_narrowed(metrics, feature),
+        grant.vendor_id == _VENDOR,
+        grant.valid_from <= _NOW,
+        or_(grant.valid_until.is_(None), grant.valid_until > _NOW),
+        *_asked(narrowed, with_feature),
     )  # fmt: skip
 
 
-def _narrowed(metrics: list[str] | None, feature: str | None) -> list[ColumnElement[bool]]:
-    if metrics is None:
+def _asked(narrowed: bool, with_feature: bool) -> list[ColumnElement[bool]]:
+    if not narrowed:
         return []
-    limits = and_(EntitlementGrant.kind == Kind.LIMIT, EntitlementGrant.key.in_(metrics))
-    named = and_(EntitlementGrant.kind == Kind.FEATURE, EntitlementGrant.key == feature)
-    return [or_(limits, named)] if feature is not None else [limits]
+    limits = and_(EntitlementGrant.kind == Kind.LIMIT, EntitlementGrant.key.in_(_METRICS))
+    named = and_(EntitlementGrant.kind == Kind.FEATURE, EntitlementGrant.key == _FEATURE)
+    return [or_(limits, named)] if with_feature else [limits]
 
 
-def _counters(vendor_id: int, now: datetime, metrics: list[str] | None) -> Any:
+def _counters(narrowed: bool) -> Any:
     """Which month counts is only known when the frame has been read, so all that may be it come along: few."""
     counter = UsageCounter
-    recent = and_(counter.period_start > now - LONGEST_MONTH, counter.period_start <= now)
+    recent = and_(counter.period_start > _SINCE, counter.period_start <= _NOW)
     return select(
         literal("used", _TEXT), counter.metric, counter.used, cast(null(), _TEXT), cast(null(), _TEXT),
         cast(null(), _TEXT), counter.period_start, cast(null(), _AT), cast(null(), _AT), cast(null(), _AT),
         cast(null(), BigId),
     ).where(
-        counter.vendor_id == vendor_id,
+        counter.vendor_id == _VENDOR,
         or_(recent, counter.period_start == EPOCH),
-        *([] if metrics is None else [counter.metric.in_(metrics)]),
+        *([counter.metric.in_(_METRICS)] if narrowed else []),
     )  # fmt: skip

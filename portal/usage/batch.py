@@ -4,15 +4,13 @@ Events and counters are written in sorted order, so that two batches that share 
 never both.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from functools import cache
-from typing import Any
+from datetime import UTC, date, datetime
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, select, text
 
 from portal.catalog.rules import Metric
 from portal.kit.db import db
@@ -85,19 +83,34 @@ def _insert(vendor_id: int, fresh: dict[str, Event]) -> set[str]:
     if not fresh:
         return set()
     connection = db.session.connection()
-    rows = [
-        {"vendor_id": vendor_id, "key": e.key, "metric": e.metric, "quantity": e.quantity, "subject": e.subject,
-         "at": e.at}
-        for e in fresh.values()
-    ]  # fmt: skip
-    return set(connection.scalars(_events(connection.dialect.name), rows))
+    if connection.dialect.name == "sqlite":
+        rows = [[e.key, e.metric, e.quantity, e.subject, _sqlite_text(e.at)] for e in fresh.values()]
+        return set(connection.scalars(_TO_SQLITE, {"vendor_id": vendor_id, "events": json.dumps(rows)}))
+    columns = zip(*((e.key, e.metric, e.quantity, e.subject, e.at) for e in fresh.values()), strict=True)
+    names = ("keys", "metrics", "quantities", "subjects", "moments")
+    told = {name: list(column) for name, column in zip(names, columns, strict=True)}
+    return set(connection.scalars(_TO_POSTGRESQL, {"vendor_id": vendor_id, **told}))
 
 
-@cache
-def _events(dialect: str) -> Any:
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    table: Any = UsageEvent.__table__
-    return insert(table).on_conflict_do_nothing(index_elements=["vendor_id", "key"]).returning(table.c.key)
+def _sqlite_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+#: A few parameters instead of six thousand: naming each of them took twice as long as all the rest.
+_TO_POSTGRESQL = text(
+    "INSERT INTO usage_events (vendor_id, key, metric, quantity, subject, at)"
+    " SELECT :vendor_id, sent.key, sent.metric, sent.quantity, sent.subject, sent.at"
+    " FROM unnest(CAST(:keys AS text[]), CAST(:metrics AS text[]), CAST(:quantities AS bigint[]),"
+    " CAST(:subjects AS text[]), CAST(:moments AS timestamptz[])) AS sent (key, metric, quantity, subject, at)"
+    " ON CONFLICT (vendor_id, key) DO NOTHING RETURNING key"
+)
+_TO_SQLITE = text(
+    "INSERT INTO usage_events (vendor_id, key, metric, quantity, subject, at)"
+    " SELECT :vendor_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),"
+    " json_extract(value, '$[3]'), json_extract(value, '$[4]')"
+    " FROM json_each(:events) WHERE true"
+    " ON CONFLICT (vendor_id, key) DO NOTHING RETURNING key"
+)
 
 
 def _compare(vendor_id: int, old: list[Event]) -> dict[str, Wrong]:

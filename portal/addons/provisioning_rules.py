@@ -54,7 +54,8 @@ def is_late(promised_at: datetime | None, state: str, waits_for_vendor: bool, no
 
 def granted(grants: Mapping[str, Any], variant: str, quantity: int) -> dict[str, int | None]:
     """What an add-on gives: each limit of its variant times how often it was bought; None stays unlimited."""
-    each: Mapping[str, int | None] = grants.get(variant) or grants.get("") or {}
+    table = grants.get("limits", grants)  # as the catalog keeps it (presets.shape)
+    each: Mapping[str, int | None] = table.get(variant) or table.get("") or {}
     return {metric: None if amount is None else amount * quantity for metric, amount in each.items()}
 
 

@@ -40,6 +40,8 @@ DOORS: tuple[str, ...] = (
     "vendor.addon_manage",
     "vendor.billing_details",
     "vendor.invoices",
+    "vendor.domains",
+    "vendor.mailboxes",
     "vendor.api_keys",
     "admin.home",
     "admin.vendors",

@@ -168,6 +168,27 @@ def _cancel_requested(event: _Event) -> str:
     return _("Cancelled for %(day)s (%(why)s)", day=day, why=why) if why else _("Cancelled for %(day)s", day=day)
 
 
+def _named(event: _Event) -> str:
+    """Which add-on: its product, and what tells it from others."""
+    name, detail = filters.translated(str(event.row.data.get("addon") or "")), event.row.data.get("detail")
+    return f"{name} ({detail})" if detail else name
+
+
+def _addon_added(event: _Event) -> str:
+    how = event.row.data.get("origin")
+    if how == "included":
+        return _("%(addon)s set up, included in the tier", addon=_named(event))
+    if how == "given":
+        return _("%(addon)s given", addon=_named(event))
+    return _("%(addon)s bought", addon=_named(event))
+
+
+def _addon_changed(event: _Event) -> str:
+    data = event.row.data
+    return _("%(addon)s: %(before)s became %(after)s", addon=filters.translated(str(data.get("addon") or "")),
+             before=data.get("before") or "–", after=data.get("after") or "–")  # fmt: skip
+
+
 _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "trial_started": (_trial_started, "rocket", "good"),
     "trial_refused": (lambda _event: _("No trial given"), "circle-x", "warn"),
@@ -193,4 +214,18 @@ _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "cancel_refused": (lambda _event: _("Cancellation refused; the subscription goes on"), "alert-circle", "bad"),
     "resumed": (lambda _event: _("Cancellation taken back"), "history", "good"),
     "cancellation_changed": (_cancellation, "circle-x", "warn"),
+    "addon_added": (_addon_added, "puzzle", "good"),
+    "addon_changed": (_addon_changed, "puzzle", "info"),
+    "addon_change_planned": (lambda e: _("%(addon)s: a change is planned", addon=_named(e)), "calendar-due", "info"),
+    "addon_change_undone": (lambda e: _("%(addon)s: planned change taken back", addon=_named(e)), "history", ""),
+    "addon_cancelled": (
+        lambda e: _("%(addon)s ends on %(day)s", addon=_named(e), day=e.day("ends")),
+        "circle-x",
+        "warn",
+    ),
+    "addon_resumed": (lambda e: _("%(addon)s goes on after all", addon=_named(e)), "history", "good"),
+    "addon_ended": (lambda e: _("%(addon)s ended", addon=_named(e)), "circle-x", ""),
+    "addon_kept": (lambda e: _("%(addon)s is kept and paid for", addon=_named(e)), "puzzle", "good"),
+    "addon_unpaid": (lambda e: _("%(addon)s was not paid", addon=_named(e)), "alert-circle", "bad"),
+    "addon_paid": (lambda e: _("%(addon)s is paid after all", addon=_named(e)), "circle-check", "good"),
 }

@@ -20,6 +20,7 @@ class AddForm(Form):
     price = RadioField(_l("Size"), choices=[], coerce=str, validate_choice=False, validators=[Optional()])
     quantity = IntegerField(_l("How many"), validators=[Optional()])
     domain = StringField(_l("Domain"), description=_l("As people type it, such as www.myshop.com."))
+    how = StringField(_l("How does it come here?"))
     domain_id = SelectField(_l("Domain of the addresses"), choices=[], coerce=str, validate_choice=False)
     company = StringField(_l("Company"), description=_l("As it is registered: the authority looks it up."))
     country = StringField(_l("Country"), description=_l("Two letters, such as DE or AT."))
@@ -38,7 +39,7 @@ class AddForm(Form):
 
     def sent(self) -> dict[str, str]:
         """What was entered, by field, as ``purchase.configured`` reads it."""
-        fields = (self.domain, self.domain_id, self.company, self.country, self.note)
+        fields = (self.domain, self.how, self.domain_id, self.company, self.country, self.note)
         return {field.name: (field.data or "").replace("\0", "") for field in fields}
 
     def wish(self, vendor_id: int, card: Card) -> Wish:

@@ -1,8 +1,6 @@
 """Add-ons (ADD-1, 2, 5): what I have above what I can add; adding, changing, cancelling."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
 
 from flask import Blueprint, Response, current_app, flash, request, url_for
 from flask_babel import gettext as _
@@ -10,12 +8,13 @@ from flask_babel import gettext as _
 from portal.accounts.queries import VendorAtDoor
 from portal.addons import included, purchase, queries
 from portal.addons.purchase import Way, Wish
-from portal.addons.queries import Card, Had
+from portal.addons.queries import Card
 from portal.checkout import addon_flows, transfer_flows
 from portal.checkout import queries as orders
 from portal.checkout.addon_flows import Started
 from portal.checkout.flows import Addresses
 from portal.checkout.rules import OrderState
+from portal.gateways import registrar
 from portal.gateways.stripe import CardRefused
 from portal.identity.rules import Role
 from portal.kit import clock
@@ -23,16 +22,14 @@ from portal.kit.errors import Conflict, Invalid, NotFound, PaymentRequired, Unav
 from portal.kit.money import Money
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import queries as subscriptions
-from portal.subscriptions.queries import Overview
-from portal.subscriptions.rules import is_open
 from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.kit.filters import error_text, translated
 from portal.web.kit.forms import second
 from portal.web.vendor import addon_words as words
 from portal.web.vendor.addon_forms import AddForm
+from portal.web.vendor.addon_shelf import shown
 from portal.web.vendor.billing import may_buy
-from portal.web.vendor.reading import or_none
 
 blueprint = Blueprint("vendor_addons", __name__)
 TEMPLATE = "vendor/addons/page.html"
@@ -47,44 +44,7 @@ FIELDS = ("domain", "how", "domain_id", "company", "country", "note")
 def index(code: str) -> Response:
     """What the vendor has above what it can add; as a fragment what it has."""
     vendor = signed_in.vendor()
-    return responder.respond(TEMPLATE, "mine", vendor=vendor, **shown(vendor))
-
-
-def shown(vendor: VendorAtDoor, held: Overview | None = None) -> dict[str, Any]:
-    """What the cards need: two statements besides the plan's own."""
-    held = held or subscriptions.overview(vendor.id)
-    mine = or_none(lambda: queries.of_vendor(vendor.id, clock.business()))
-    currency = held.amount.currency if held and held.amount else "EUR"
-    cards = or_none(lambda: queries.shelf(held.tier_id if held else None, currency))
-    return {
-        "mine": words.rows(mine) if mine is not None else None,
-        "shelf": _cards(cards, mine or []) if cards is not None else None,
-        "plan_is_open": held is not None and is_open(held.status),
-        "plan_name": held.tier_name if held else "",
-        "may_buy": may_buy(vendor),
-        "words": words,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A card with what this vendor has of it. ``waits``: the plan includes it and nobody has set it up yet."""
-
-    card: Card
-    owned: int
-    waits: bool
-    included: str
-
-
-def _cards(cards: list[Card], mine: list[Had]) -> list[Shown]:
-    return [_shown(card, [had for had in mine if had.product_id == card.id and not had.is_over]) for card in cards]
-
-
-def _shown(card: Card, mine: list[Had]) -> Shown:
-    has_included = any(had.origin == "included" for had in mine)
-    brings = max(card.included.items(), key=lambda i: int(i[0]) if i[0].isdigit() else 0, default=None)
-    text = words.size(card.provisioning, brings[0], brings[1], card.grants) if brings else ""
-    return Shown(card, len(mine), bool(brings) and not has_included, text)
+    return responder.respond(TEMPLATE, "mine", vendor=vendor, may_buy=may_buy(vendor), **shown(vendor))
 
 
 @blueprint.get("/vendor/<code>/addons/add/<int:product_id>")
@@ -134,7 +94,7 @@ def _form(vendor: VendorAtDoor, card: Card, form: AddForm, status: int, *, plan_
     form.offer(vendor.id, card)
     return responder.respond(
         ADD, "modal", status=status, vendor=vendor, card=card, form=form, words=words, included=plan_brings,
-        sizes=[words.option_words(option, card) for option in card.options],
+        sizes=[words.option_words(option, card) for option in card.options], ask_how=registrar.current() is not None,
     )  # fmt: skip
 
 

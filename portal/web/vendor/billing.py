@@ -10,11 +10,9 @@ from portal.accounts.queries import VendorAtDoor
 from portal.billing import queries as billing
 from portal.billing.queries import InvoiceRow
 from portal.billing.rules import InvoiceStatus
-from portal.catalog.rules import IncludedAddon
 from portal.credits import queries as credit_queries
 from portal.identity.rules import Role, at_least
 from portal.kit import clock
-from portal.reporting.vendor_detail import included_addons
 from portal.settings import queries as settings
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.queries import Overview
@@ -22,7 +20,7 @@ from portal.subscriptions.rules import is_open
 from portal.subscriptions.states import Event, allowed
 from portal.web.kit import audience, pay_methods, responder, signed_in
 from portal.web.kit.audience import Needs
-from portal.web.vendor import usage_panel
+from portal.web.vendor import addon_shelf, usage_panel
 from portal.web.vendor.outlook import debt, outlook
 from portal.web.vendor.reading import or_none
 
@@ -46,7 +44,7 @@ def index(code: str) -> Response:
     return responder.respond(
         TEMPLATE,
         **parts,
-        addons=or_none(lambda: _addons(held)),
+        **addon_shelf.shown(vendor, held),
         balance=held.balance if held else None,
         balance_known=True,
         checkout_cancelled=request.args.get("checkout") == "cancelled",
@@ -141,10 +139,6 @@ def _balance(vendor: VendorAtDoor) -> dict[str, Any]:
 
 def _is_open(vendor: VendorAtDoor) -> bool:
     return vendor.standing is not None and is_open(vendor.standing)
-
-
-def _addons(held: Overview | None) -> list[IncludedAddon]:
-    return included_addons(held.tier_id) if held and is_open(held.status) else []
 
 
 def _invoices(vendor: VendorAtDoor) -> dict[str, Any]:

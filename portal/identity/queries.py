@@ -22,23 +22,24 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class VendorRef:
-    """Enough of a vendor to name it and to link to it."""
+    """Enough of a vendor to name it and to link to it; ``role`` is what the person in question is to it."""
 
     id: int
     code: str
     name: str
+    role: Role | None = None
 
 
 def vendors_of(user_id: int) -> list[VendorRef]:
-    """Every vendor that a person belongs to, by name."""
+    """Every vendor that a person belongs to, by name, with their role there."""
     with tenancy.unscoped("a person's own vendors"):
         rows = db.session.execute(
-            select(Vendor.id, Vendor.code, Vendor.name)
+            select(Vendor.id, Vendor.code, Vendor.name, Membership.role)
             .join(Membership, Membership.vendor_id == Vendor.id)
             .where(Membership.user_id == user_id)
             .order_by(Vendor.name, Vendor.id)
         )
-    return [VendorRef(row.id, row.code, row.name) for row in rows]
+    return [VendorRef(row.id, row.code, row.name, Role(row.role)) for row in rows]
 
 
 def vendor(vendor_id: int) -> Vendor | None:

@@ -139,7 +139,7 @@ def test_what_was_left_open_over_night_is_asked_again(
 def test_a_downgrade_waits_shows_the_losses_and_can_be_undone(
     client: FlaskClient, paying: Someone, sandbox: Sandbox, travel: Travel
 ) -> None:
-    uses(paying, Metric.TEAM_MEMBERS, 3)
+    uses(paying, Metric.TEAM_MEMBERS, 2)  # beside the owner's own seat
     page = shows(client, paying, "essential", when="now")
     assert fields(page)["when"] == "next", "for vendors a step down always waits"
     assert "Due today €0.00 From 28 February 2027, per month €49.00" in text_of(page)
@@ -338,7 +338,7 @@ def test_an_included_addon_is_kept_or_ends_as_was_decided(
 
 
 def test_each_limit_that_would_be_exceeded_leads_to_its_meter(client: FlaskClient, paying: Someone) -> None:
-    uses(paying, Metric.TEAM_MEMBERS, 3)
+    uses(paying, Metric.TEAM_MEMBERS, 2)  # beside the owner's own seat
     html = shows(client, paying, "essential").get_data(as_text=True)
     link = f'<a href="/vendor/{paying.code}/billing#meter-team_members">Team members: 3 in use, 1 allowed</a>'
     assert link in html

@@ -12,10 +12,11 @@ from flask_babel import gettext as _
 from portal.accounts.queries import VendorAtDoor, Visitor
 from portal.catalog.rules import reaches
 from portal.identity import queries as identity
+from portal.identity.rules import Role, at_least
 from portal.kit import clock
 from portal.settings import queries as settings
 from portal.subscriptions.rules import Status, is_open
-from portal.web.kit import notices, signed_in
+from portal.web.kit import audience, notices, signed_in
 from portal.web.kit.audience import Side
 from portal.web.kit.notices import Call
 
@@ -34,6 +35,7 @@ class NavItem:
     locked: bool = False
     group: str = ""
     count: int = 0
+    needs: Role = Role.MEMBER
 
 
 @dataclass
@@ -94,6 +96,7 @@ class Frame:
         return [
             {
                 "name": v.name,
+                "role": v.role,
                 "href": url_for("vendor_billing.index", code=v.code),
                 "current": v.id == self.vendor.id,
             }
@@ -140,7 +143,14 @@ def _item(
     """``also``: the beginning of further blueprints' names that belong under this link."""
     here = (request.endpoint or "").rsplit(".", 1)[0]
     current = here == endpoint.rsplit(".", 1)[0] or here.startswith(also or "-")
-    return NavItem(label, url_for(endpoint, **values), icon, current, locked, group, count)
+    needs = _role_for(endpoint)
+    return NavItem(label, url_for(endpoint, **values), icon, current, locked, group, count, needs)
+
+
+def _role_for(endpoint: str) -> Role:
+    """The least role that opens a page, from its own declaration: the navigation leaves out what one may not open."""
+    declared = audience.of(current_app.view_functions.get(endpoint))
+    return declared.role if declared else Role.MEMBER
 
 
 def _of_feature(
@@ -206,11 +216,13 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
         ),
         _item(_("Usage"), "vendor_usage.index", "gauge", code=vendor.code),
         _item(_("Plans"), "vendor_plans.index", "stack-2", code=vendor.code),
+        _item(_("Team"), "vendor_team.index", "users", locked=bool(closed), code=vendor.code),
         _of_feature(_("API keys"), "vendor_api_keys.index", "key", "api_access", vendor, closed=bool(closed)),
         _item(_("Notifications"), "vendor_notices.index", "bell", count=vendor.unread, code=vendor.code),
         _item(_("Support"), "vendor_support.index", "lifebuoy", code=vendor.code),
         _item(_("Profile"), "profile.index", "user-circle", also=("security",)),
     ]
+    frame.nav = [item for item in frame.nav if at_least(vendor.role, item.needs)]
     frame.notes_href, frame.unread = url_for("vendor_notices.index", code=vendor.code), vendor.unread
     frame.credits_href = url_for("vendor_billing.credits", code=vendor.code)
     frame.credits_page_href = f"{billing}#credits"

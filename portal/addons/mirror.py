@@ -116,7 +116,7 @@ def mirror_items(vendor_id: int, remote: Remote, *, actor: Actor = STRIPE, now: 
         if known.stripe_item_id is None or known.stripe_subscription_id is not None:
             continue
         addon = service.locked(known.id, vendor_id)
-        item = items.get(known.stripe_item_id)
+        item = items.get(known.stripe_item_id) or remote.heir(known.stripe_item_id)
         if remote.status in OVER:
             service.end(addon, "plan", actor=actor, now=now)
         elif item is None:
@@ -126,6 +126,7 @@ def mirror_items(vendor_id: int, remote: Remote, *, actor: Actor = STRIPE, now: 
 
 
 def _mirror_item(addon: VendorAddon, item: RemoteItem, remote: Remote, actor: Actor, now: datetime) -> None:
+    addon.stripe_item_id = item.id  # another price that was planned came as another item
     follow(addon, item, actor=actor, now=now)
     if remote.leaving:  # The plan's own mail tells that everything ends with it.
         service.ends_with(addon, remote.cancel_at or remote.period_end, actor=actor, now=now, tell=False)

@@ -141,7 +141,7 @@ def _subscription(ours: Ours, documents: list[Document], waiting: list[str]) -> 
         else:
             yield Difference("other_subscription", None, document["status"], document["id"], repairable=False)
     if mine is not None:
-        yield from _fields(ours, remote.read(mine))
+        yield from _fields(ours, remote.read(mine, ours.held.stripe_item_id if ours.held else None))
 
 
 def _fields(ours: Ours, there: Remote) -> Iterator[Difference]:
@@ -153,7 +153,8 @@ def _fields(ours: Ours, there: Remote) -> Iterator[Difference]:
         ("period_start", held.period_start if held else None, there.period_start),
         ("period_end", held.period_end if held else None, there.period_end),
         ("trial_ends_at", held.trial_ends_at if held else None, there.trial_end),
-        ("cancel_at_period_end", held.cancel_at_period_end if held else None, there.cancel_at_period_end),
+        ("cancel_at_period_end", held.cancel_at_period_end if held else None, there.leaving),
+        ("cancel_at", held.cancel_at if held else None, there.ends_elsewhere),
         ("schedule", held.stripe_schedule_id if held else None, there.schedule_id),
     ]
     if there.card:

@@ -133,6 +133,9 @@ def keep(vendor_id: int) -> None:
         return
     with unit_of_work():
         number = changes.attempt(vendor_id)
+    if present.spent_plans:
+        forgotten = {"metadata": {remote.plan_key(item_id): "" for item_id in present.spent_plans}}
+        gateway.subscription_update(present.id, forgotten, f"keep-{held.id}-{number}-tidy")
     if schedule is not None and not wanted:
         gateway.schedule_release(schedule["id"], f"release-{schedule['id']}")
         return

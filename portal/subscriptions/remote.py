@@ -79,6 +79,8 @@ class Remote:
     cancel_comment: str | None = None
     cancel_at: datetime | None = None
     addon_items: tuple[RemoteItem, ...] = ()
+    #: Everything that the metadata plans, by item, also for items that have gone since.
+    plans: tuple[tuple[str, Planned], ...] = ()
 
     @property
     def pending_update(self) -> bool:
@@ -99,6 +101,19 @@ class Remote:
     def planned(self) -> dict[str, Planned]:
         """What is planned for add-ons, by item; what is so already is no plan."""
         return {item.id: item.planned for item in self.addon_items if item.planned}
+
+    def heir(self, item_id: str) -> RemoteItem | None:
+        """The item that took an item's place as it was planned: another price comes as another item."""
+        if any(item.id == item_id for item in self.addon_items):
+            return None
+        wanted = next((then.stripe_price_id for was, then in self.plans if was == item_id and then.quantity), None)
+        return next((item for item in self.addon_items if item.stripe_price_id == wanted), None)
+
+    @property
+    def spent_plans(self) -> list[str]:
+        """Items that went as planned and that nothing took the place of: nobody asks for their plan any more."""
+        here = {item.id for item in self.addon_items}
+        return [was for was, _ in self.plans if was not in here and self.heir(was) is None]
 
 
 def at(timestamp: int) -> datetime:
@@ -164,10 +179,18 @@ def read_item(item: Document, metadata: Document) -> RemoteItem:
 
 
 def _planned(item: Document, text: str | None) -> Planned | None:
+    found = _plan(text)
+    return found if found != Planned(item["price"]["id"], _quantity(item)) else None
+
+
+def _plan(text: str | None) -> Planned | None:
     price, mark, quantity = (text or "").rpartition("*")
-    if not mark or not quantity.isdecimal() or (price, int(quantity)) == (item["price"]["id"], _quantity(item)):
-        return None
-    return Planned(price, int(quantity))
+    return Planned(price, int(quantity)) if mark and quantity.isdecimal() else None
+
+
+def _plans(metadata: Document) -> tuple[tuple[str, Planned], ...]:
+    named = ((key.removeprefix(PLAN), _plan(text)) for key, text in metadata.items() if key.startswith(PLAN))
+    return tuple((item_id, plan) for item_id, plan in named if plan)
 
 
 def _unit(item: Document) -> Money:
@@ -209,4 +232,5 @@ def read(document: Document, known_item: str | None = None) -> Remote:
         cancel_comment=leaving.get("comment"),
         cancel_at=maybe_at(document.get("cancel_at")),
         addon_items=tuple(read_item(other, metadata) for other in items if other is not item),
+        plans=_plans(metadata),
     )

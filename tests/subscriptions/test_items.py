@@ -276,6 +276,23 @@ def test_another_package_takes_the_place_of_the_old_one(
     item_flows.plan_item(payer.id, item.id, addon_price(FIVE), 1, key="smaller")
     much_later(days=33)
     assert stands(pushed, payer) == [(9900, 1), (500, 1)] and last_invoice(pushed, payer) == [9900, 500]
+    there = remote.read(at_stripe(pushed, payer))
+    heir = there.heir(item.id)
+    assert heir is not None and heir.id == there.addon_items[0].id != item.id, "who held the old item holds this one"
+    assert there.heir(heir.id) is None and there.spent_plans == []
+
+
+def test_plans_of_items_that_are_gone_are_forgotten(
+    client: FlaskClient, pushed: Sandbox, payer: Somebody, kept: str, much_later
+) -> None:
+    item_flows.remove_item(payer.id, kept, at_period_end=True, key="end", at=clock.business())
+    much_later(days=33)
+    assert remote.read(at_stripe(pushed, payer)).spent_plans == [kept]
+    new = adds(payer, FIVE, 1, key="new").item
+    assert new is not None
+    item_flows.remove_item(payer.id, new.id, at_period_end=True, key="end-new", at=clock.business())
+    there = remote.read(at_stripe(pushed, payer))
+    assert there.spent_plans == [] and there.planned == {new.id: Planned(addon_price(FIVE), 0)}
 
 
 def test_a_planned_downgrade_keeps_its_add_ons(

@@ -39,6 +39,7 @@ def _field(difference: Difference) -> str:
         "period_end": _("Period ends"),
         "trial_ends_at": _("Trial ends"),
         "cancel_at_period_end": _("Ends with the period"),
+        "cancel_at": _("Ends on another day"),
         "schedule": _("Planned change (schedule)"),
         "card": _("Card"),
         "payment_method": _("Payment method"),

@@ -287,7 +287,8 @@ def _narrowed(chosen: str, now: datetime) -> ColumnElement[bool]:
 
 
 def _has(state: StepState) -> ColumnElement[bool]:
-    return exists().where(ProvisioningStep.run_id == ProvisioningRun.id, ProvisioningStep.state == state)
+    other = aliased(ProvisioningStep)
+    return exists().where(other.run_id == ProvisioningRun.id, other.state == state).correlate(ProvisioningRun)
 
 
 def _late(now: datetime) -> ColumnElement[bool]:

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.addons.provider import Provider
+from tests.support.outside import account, mailcow, names, platform
+
+__all__ = ["account", "mailcow", "names", "platform", "provider"]
 
 
 @pytest.fixture

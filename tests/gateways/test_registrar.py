@@ -9,9 +9,9 @@ from portal.gateways.registrar import Host, NameTaken, Registrar, RegistrarRefus
 from portal.kit.errors import Unavailable
 from portal.kit.money import Money
 from portal.kit.unit_of_work import UnitOfWorkError, unit_of_work
-from tests.gateways.conftest import registrar_config
 from tests.support import far_servers
 from tests.support.far_servers import Namecheap
+from tests.support.outside import registrar_config
 
 
 def test_a_free_name_has_a_price_with_what_comes_on_top(registrar: Registrar, account: Namecheap) -> None:

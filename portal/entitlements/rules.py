@@ -27,7 +27,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One grant. A limit has an ``amount`` (None: unlimited), a feature a ``level``; ``ref`` names the cause."""
+    """One grant. A limit has an ``amount`` (None: unlimited), a feature a ``level``; ``ref`` names the cause.
+
+    Only an override may be of a feature without a level: it takes the feature away.
+    """
 
     source: Source
     ref: str
@@ -54,8 +57,8 @@ class Rights:
 def combine(version: int, grants: Iterable[Grant]) -> Rights:
     """Add up grants, given from the oldest to the newest.
 
-    The newest override beats everything, also when it is lower. Otherwise add-ons add to the tier's number, and
-    unlimited wins. Of a feature's levels the highest counts.
+    The newest override beats everything, also when it is lower; one of a feature without a level takes it away.
+    Otherwise add-ons add to the tier's number, and unlimited wins. Of a feature's levels the highest counts.
     """
     by_key: dict[tuple[Kind, str], list[Grant]] = defaultdict(list)
     for grant in grants:
@@ -64,6 +67,8 @@ def combine(version: int, grants: Iterable[Grant]) -> Rights:
     for (kind, key), same in by_key.items():
         overrides = [grant for grant in same if grant.source == Source.OVERRIDE]
         counted = overrides[-1:] or same
+        if kind == Kind.FEATURE and not _highest(key, counted):
+            continue
         rights.source[key] = _sources(counted)
         if kind == Kind.LIMIT:
             rights.limits[key] = _sum(counted)

@@ -1,6 +1,6 @@
 """Writing grants. Nothing is overwritten: grants are closed and new ones written, under the next version."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import case, func, null, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from portal.catalog.rules import Tier
+from portal.catalog.rules import Metric, Tier
 from portal.entitlements.models import EntitlementGrant, EntitlementVersion
 from portal.entitlements.rules import Grant, Kind, Source
 from portal.kit.db import db, insert_once
+from portal.notifications import webhooks
 
 
 def replace_tier_grants(vendor_id: int, tier: Tier, *, now: datetime) -> int:
@@ -20,24 +21,70 @@ def replace_tier_grants(vendor_id: int, tier: Tier, *, now: datetime) -> int:
     Closes what another tier (or an older shape of this one) granted. When nothing differs no row is written and the
     version stays. Add-ons' grants and overrides are left alone. Locks the vendor's version row.
     """
-    version = _locked_version(vendor_id)
-    live = _live_tier_grants(vendor_id, now)
-    wanted = tier_grants(tier)
-    if {_value(row) for row in live} == set(wanted):
-        return version.version
-    version.version += 1
-    _close(live, now)
-    _open(vendor_id, wanted, version.version, now)
-    return version.version
+    return replace(vendor_id, Source.TIER, None, tier_grants(tier), now=now)
 
 
 def end_tier_grants(vendor_id: int, *, now: datetime) -> None:
     """Take back what the tier granted (the subscription has ended); a second call changes nothing."""
+    replace(vendor_id, Source.TIER, None, [], now=now)
+
+
+def grant_addon(vendor_id: int, ref: str, limits: Mapping[Metric | str, int], *, now: datetime) -> int:
+    """Let an add-on add ``limits`` (in the unit of the limit) from ``now`` on; gives the version of the rights.
+
+    ``ref`` names the add-on, such as ``addon:17``: granted again the same changes nothing, another quantity replaces
+    what it gave before.
+    """
+    wanted = [Grant(Source.ADDON, ref, Kind.LIMIT, Metric(key), amount=n) for key, n in limits.items() if n]
+    return replace(vendor_id, Source.ADDON, ref, wanted, now=now)
+
+
+def end_addon(vendor_id: int, ref: str, *, now: datetime) -> int:
+    """Take back what an add-on gave; a second call changes nothing. What is there stays, only more is refused."""
+    return replace(vendor_id, Source.ADDON, ref, [], now=now)
+
+
+def replace(
+    vendor_id: int,
+    source: Source,
+    ref: str | None,
+    wanted: list[Grant],
+    *,
+    now: datetime,
+    until: datetime | None = None,
+) -> int:
+    """Make ``wanted`` all that this source (this one of it, with ``ref``) grants from ``now`` on, until ``until``.
+
+    Gives the version of the rights, a new one if anything differed; programs that listen are told of it.
+    """
     version = _locked_version(vendor_id)
-    live = _live_tier_grants(vendor_id, now)
-    if live:
-        version.version += 1
-        _close(live, now)
+    live = _live(vendor_id, source, ref, now)
+    if {(_value(row), row.valid_until) for row in live} == {(grant, until) for grant in wanted}:
+        return version.version
+    version.version += 1
+    _close(live, now)
+    _open(vendor_id, wanted, version.version, now, until)
+    _publish(version, now)
+    return version.version
+
+
+def count_change(vendor_id: int, *, now: datetime) -> None:
+    """A grant has ended by itself: answers that were kept until now hold no longer."""
+    version = _locked_version(vendor_id)
+    version.version += 1
+    db.session.flush()
+    _publish(version, now)
+
+
+def _publish(version: EntitlementVersion, now: datetime) -> None:
+    vendor_id, number = version.vendor_id, version.version
+    webhooks.publish(
+        "entitlements.changed",
+        vendor_id=vendor_id,
+        event_id=f"entitlements:{vendor_id}:{number}",
+        data={"version": number},
+        now=now,
+    )
 
 
 def keep_frame(
@@ -102,13 +149,15 @@ def _locked_version(vendor_id: int) -> EntitlementVersion:
     return db.session.scalars(statement.execution_options(populate_existing=True)).one()
 
 
-def _live_tier_grants(vendor_id: int, now: datetime) -> list[EntitlementGrant]:
+def _live(vendor_id: int, source: Source, ref: str | None, now: datetime) -> list[EntitlementGrant]:
     """Those that count at ``now`` or later, so that nothing is left to come alive afterwards."""
     statement = select(EntitlementGrant).where(
         EntitlementGrant.vendor_id == vendor_id,
-        EntitlementGrant.source == Source.TIER,
+        EntitlementGrant.source == source,
         or_(EntitlementGrant.valid_until.is_(None), EntitlementGrant.valid_until > now),
     )
+    if ref is not None:
+        statement = statement.where(EntitlementGrant.source_ref == ref)
     return list(db.session.scalars(statement.execution_options(populate_existing=True)))
 
 
@@ -122,7 +171,7 @@ def _close(rows: Iterable[EntitlementGrant], now: datetime) -> None:
     db.session.flush()
 
 
-def _open(vendor_id: int, grants: Iterable[Grant], version: int, now: datetime) -> None:
+def _open(vendor_id: int, grants: Iterable[Grant], version: int, now: datetime, until: datetime | None) -> None:
     for grant in grants:
         row = EntitlementGrant(
             vendor_id=vendor_id,
@@ -133,6 +182,7 @@ def _open(vendor_id: int, grants: Iterable[Grant], version: int, now: datetime) 
             amount=grant.amount,
             level=grant.level,
             valid_from=now,
+            valid_until=until,
             version=version,
         )
         db.session.add(row)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from portal.entitlements.overrides import lapsed as lapsed_overrides
 from portal.gateways.stripe import CardRefused, StripeMismatch
 from portal.kit import clock, outbox
 from portal.kit.tasks import periodic, task
@@ -13,6 +14,7 @@ from portal.subscriptions import (
     ending_flows,
     endings,
     flows,
+    overrides,
     queries,
     service,
     transfer_changes,
@@ -174,6 +176,26 @@ def lapse_change(vendor: int, change_id: int) -> None:
 def keep_coming(vendor: int) -> None:
     """Let Stripe's schedule say what is planned, also for add-ons that came or went since it was written."""
     coming_flows.keep(vendor)
+
+
+@periodic("subscriptions.lapse_overrides", every=timedelta(minutes=10))
+@task("subscriptions.lapse_overrides")
+def lapse_overrides() -> None:
+    """Write one job per limit that was set for a vendor until a day that is over now (LIM-7)."""
+    for override_id, vendor_id in list(lapsed_overrides(clock.business())):
+        outbox.enqueue(
+            "subscriptions.lapse_override",
+            dedupe_key=f"lapse-override:{override_id}",
+            vendor_id=vendor_id,
+            vendor=vendor_id,
+            override_id=override_id,
+        )
+
+
+@task("subscriptions.lapse_override")
+def lapse_override(vendor: int, override_id: int) -> None:
+    """Close one; its grant has ended by itself."""
+    overrides.lapse(vendor, override_id, now=clock.business())
 
 
 @task("subscriptions.push_agreed", kind="flow")

@@ -189,6 +189,12 @@ def resize(addon: VendorAddon, price_id: int | None, variant: str, quantity: int
     return True
 
 
+def explain(addon: VendorAddon, reason: str, *, actor: Actor, now: datetime) -> None:
+    """Why staff are about to take it away; kept with it, in the history and the audit log."""
+    addon.reason = reason
+    _note(addon, "addon_removal", actor, now, reason=reason)
+
+
 def note_kept(addon: VendorAddon, actor: Actor, now: datetime) -> None:
     """History: what the tier included is paid for from now on."""
     _note(addon, "addon_kept", actor, now)

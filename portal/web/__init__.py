@@ -59,6 +59,8 @@ DOORS: tuple[str, ...] = (
     "admin.support",
     "admin.invoices",
     "admin.credit_note",
+    "admin.addons",
+    "admin.vendor_addons",
     "admin.taxes",
     "admin.api_keys",
     "admin.styleguide",

@@ -42,6 +42,7 @@ def _title(action: str) -> str:
         "addon.change_undone": _("Planned change of an add-on taken back"),
         "addon.cancelled": _("Add-on cancelled"),
         "addon.resumed": _("Add-on kept after all"),
+        "addon.removal": _("Add-on taken away"),
         "addon.ended": _("Add-on ended"),
         "catalog.addon_changed": _("Add-on product changed"),
         "catalog.addon_price_changed": _("Price of an add-on changed"),

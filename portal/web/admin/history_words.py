@@ -225,6 +225,7 @@ _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     ),
     "addon_resumed": (lambda e: _("%(addon)s goes on after all", addon=_named(e)), "history", "good"),
     "addon_ended": (lambda e: _("%(addon)s ended", addon=_named(e)), "circle-x", ""),
+    "addon_removal": (lambda e: _("%(addon)s is taken away", addon=_named(e)), "circle-x", "warn"),
     "addon_kept": (lambda e: _("%(addon)s is kept and paid for", addon=_named(e)), "puzzle", "good"),
     "addon_unpaid": (lambda e: _("%(addon)s was not paid", addon=_named(e)), "alert-circle", "bad"),
     "addon_paid": (lambda e: _("%(addon)s is paid after all", addon=_named(e)), "circle-check", "good"),

@@ -51,7 +51,7 @@ def gives(card: Card) -> str:
     if card.provisioning == "mailboxes":
         sizes = [option.variant for option in card.options if option.variant]
         return _("%(sizes)s email addresses", sizes=", ".join(sizes))
-    limits = next(iter(card.grants.get("limits", {}).values()), {})
+    limits: dict[str, int] = next(iter(card.grants.get("limits", {}).values()), {})
     parts = [f"{number(value)} × {translated(METRIC_NAMES[metric])}" for metric, value in limits.items()
              if metric in METRIC_NAMES]  # fmt: skip
     return ", ".join(parts)

@@ -1,0 +1,139 @@
+"""Giving an add-on to a vendor, and taking one away (ADM-3)."""
+
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from wtforms import BooleanField, IntegerField, RadioField, SelectField, StringField, TextAreaField
+from wtforms.validators import InputRequired, Optional
+
+from portal.addons import given, purchase, queries
+from portal.addons.purchase import Wish
+from portal.addons.queries import Had
+from portal.catalog import addons as catalog
+from portal.identity.rules import StaffKind
+from portal.kit import clock
+from portal.kit.errors import Conflict, Invalid, Unavailable
+from portal.kit.unit_of_work import unit_of_work
+from portal.reporting import vendor_detail
+from portal.web.admin import words
+from portal.web.kit import audience, responder, signed_in
+from portal.web.kit.filters import day, translated
+from portal.web.kit.forms import Form
+from portal.web.vendor import addon_words
+
+blueprint = Blueprint("admin_vendor_addons", __name__)
+CHANGED = ("addons-changed", "history-changed", "usage-changed")
+
+
+class GiveForm(Form):
+    """Which add-on, with what it is to be set up with, and why."""
+
+    price = SelectField(_l("Add-on"), choices=[], coerce=str, validators=[InputRequired(_l("Choose an add-on."))])
+    quantity = IntegerField(_l("How many"), default=1, validators=[Optional()])
+    domain = StringField(_l("Domain"), description=_l("For a domain or a certificate."))
+    domain_id = SelectField(_l("Domain of the addresses"), choices=[], coerce=str, validate_choice=False,
+                            description=_l("For an email package."))  # fmt: skip
+    company = StringField(_l("Company"), description=_l("For a certificate, as it is registered."))
+    country = StringField(_l("Country"), description=_l("For a certificate; two letters."))
+    note = TextAreaField(_l("Note for whoever sets it up"))
+    reason = TextAreaField(_l("Reason"))
+    notify = BooleanField(_l("Write to the owner"), default=True)
+
+    def offer(self, vendor_id: int) -> None:
+        """What is sold, and the vendor's domains."""
+        self.price.choices = [
+            (str(price.id), _label(product.words.name, product.provisioning, price.variant))
+            for product in catalog.products() if product.retired_at is None for price in product.prices
+        ]  # fmt: skip
+        self.domain_id.choices = [("", "–"), *((str(d.id), d.shown) for d in purchase.domains(vendor_id))]
+
+    def wish(self, vendor_id: int) -> Wish:
+        """What is given; Invalid at the fields."""
+        found = purchase.offer(int(self.price.data))
+        sent = {f.name: f.data or "" for f in (self.domain, self.domain_id, self.company, self.country, self.note)}
+        config = purchase.configured(vendor_id, found.product.provisioning, sent)
+        return Wish(found.price_id, self.quantity.data if self.quantity.data is not None else 1, config)
+
+
+def _label(name: str, provisioning: str, variant: str) -> str:
+    size = addon_words.size(provisioning, variant, 1, {}) if variant else ""
+    return f"{translated(name)} ({size})" if size else translated(name)
+
+
+class RemoveForm(Form):
+    """When it ends, and why."""
+
+    when = RadioField(_l("When"), choices=[("end", _l("When what is paid for ends")), ("now", _l("At once"))],
+                      validators=[InputRequired(_l("Choose when it ends."))])  # fmt: skip
+    reason = TextAreaField(_l("Reason"))
+    notify = BooleanField(_l("Write to the owner"), default=True)
+
+
+@blueprint.get("/admin/vendors/<int:vendor_id>/add-ons/give")
+@audience.staff(StaffKind.SUPPORT, StaffKind.FINANCE)
+def form(vendor_id: int) -> Response:
+    """The add-ons to choose from."""
+    return _give(vendor_id, GiveForm(None), 200)
+
+
+@blueprint.post("/admin/vendors/<int:vendor_id>/add-ons/give")
+@audience.staff(StaffKind.SUPPORT, StaffKind.FINANCE)
+def give(vendor_id: int) -> Response:
+    """Give it without payment; its setting up begins at once."""
+    head, filled = vendor_detail.head(vendor_id), GiveForm()
+    filled.offer(vendor_id)
+    if not filled.validate():
+        return _give(vendor_id, filled, 422)
+    try:
+        wish = filled.wish(vendor_id)
+        with unit_of_work():
+            given.give(vendor_id, wish, reason=filled.reason.data or "", tell=bool(filled.notify.data),
+                       actor=signed_in.actor(), now=clock.business())  # fmt: skip
+    except (Invalid, Conflict) as error:
+        filled.refuse(error)
+        return _give(vendor_id, filled, error.status)
+    return responder.done(_page(vendor_id), _("%(vendor)s has it. It is being set up.", vendor=head.name), *CHANGED)
+
+
+def _give(vendor_id: int, filled: GiveForm, status: int) -> Response:
+    head = vendor_detail.head(vendor_id)
+    filled.offer(vendor_id)
+    return responder.respond("admin/addons/give.html", "modal", status=status, head=head, form=filled)
+
+
+@blueprint.get("/admin/vendors/<int:vendor_id>/add-ons/<int:addon_id>/remove")
+@audience.staff(StaffKind.SUPPORT, StaffKind.FINANCE)
+def ask(vendor_id: int, addon_id: int) -> Response:
+    """What taking it away does, and what not."""
+    vendor_detail.head(vendor_id)
+    return _remove(vendor_id, queries.one(vendor_id, addon_id), RemoveForm(None, when="end"), 200)
+
+
+@blueprint.post("/admin/vendors/<int:vendor_id>/add-ons/<int:addon_id>/remove")
+@audience.staff(StaffKind.SUPPORT, StaffKind.FINANCE)
+def remove(vendor_id: int, addon_id: int) -> Response:
+    """Take it away, now or when what is paid for ends."""
+    vendor_detail.head(vendor_id)
+    had, filled = queries.one(vendor_id, addon_id), RemoveForm()
+    if not filled.validate():
+        return _remove(vendor_id, had, filled, 422)
+    at_once = filled.when.data == "now"
+    try:
+        ends = given.remove(vendor_id, addon_id, at_once=at_once, reason=filled.reason.data or "",
+                            tell=bool(filled.notify.data), actor=signed_in.actor())  # fmt: skip
+    except (Invalid, Conflict, Unavailable) as error:
+        filled.refuse(error)
+        return _remove(vendor_id, queries.one(vendor_id, addon_id), filled, error.status)
+    message = _("It ends on %(date)s.", date=day(ends)) if ends else _("It has ended.")
+    return responder.done(_page(vendor_id), message, *CHANGED)
+
+
+def _remove(vendor_id: int, had: Had, filled: RemoveForm, status: int) -> Response:
+    context: dict[str, Any] = {"head": vendor_detail.head(vendor_id), "had": had, "row": addon_words.row_of(had)}
+    return responder.respond("admin/addons/remove.html", "modal", status=status, form=filled, words=words, **context)
+
+
+def _page(vendor_id: int) -> str:
+    return url_for("admin_vendor_detail.index", vendor_id=vendor_id, tab=request.args.get("tab", "add-ons"))

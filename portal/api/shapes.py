@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, Field, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from portal.api.operation import Told
@@ -16,6 +16,13 @@ def _clean(text: str) -> str:
     if not text.isprintable():
         raise ValueError("a character that cannot be printed")
     return text
+
+
+def _text(given: Any) -> Any:
+    """A number is no moment, although it could be taken for seconds since 1970."""
+    if not isinstance(given, str):
+        raise PydanticCustomError("datetime_type", "not a text")
+    return given
 
 
 Text120 = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$"), AfterValidator(_clean)]
@@ -44,6 +51,7 @@ Count = Annotated[int, Field(ge=1, le=MOST_BYTES)]
 #: A moment with its zone, as text in JSON; strict models would take text for it only in JSON mode.
 Moment = Annotated[
     AwareDatetime,
+    BeforeValidator(_text),
     Field(strict=False),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2027-01-15T12:00:00Z"]}),
 ]

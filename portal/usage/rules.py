@@ -1,5 +1,6 @@
 """Which counter an event belongs to, and how much one may count; pure."""
 
+import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -125,7 +126,9 @@ def sound_quantity(metric: Metric, quantity: int) -> bool:
 
 
 def _sound_text(text: str) -> bool:
-    return 1 <= len(text) <= 120 and "\0" not in text
+    return 1 <= len(text) <= 120 and not _UNSTORABLE.search(text)
 
 
 _METRICS = frozenset(Metric)
+#: NUL, which PostgreSQL refuses, and halves of characters, which JSON can name and no encoding writes.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")

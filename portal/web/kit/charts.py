@@ -11,8 +11,8 @@ Amount = int | Decimal
 
 #: The height left for bars; above it stands the scale, below it the labels.
 _HEIGHT, _FLOOR = 80, 85
-#: About so many labels are drawn, whatever the number of bars.
-_LABELS = 6
+#: A label a week, so that they stand apart on a narrow screen too.
+_LABELLED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,8 @@ def by_day(
     shown = [_at(others, i) for i in range(len(days))]
     top = max([v for v in (*values, *shown) if v], default=1)
     slot = 100 / max(len(days), 1)
-    every = max(1, round(len(days) / _LABELS))
     bars = [
-        _bar(i, day, values[i], shown[i], _at(other_days, i), slot, top, labelled=i % every == 0)
+        _bar(i, day, values[i], shown[i], _at(other_days, i), slot, top, labelled=i % _LABELLED == 0)
         for i, day in enumerate(days)
     ]
     return Chart(bars, top, _percent(slot * 0.5), _percent(slot * 0.84))

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
@@ -11,7 +10,7 @@ from wtforms import StringField
 from wtforms.validators import Regexp
 
 from portal.accounts.queries import VendorAtDoor
-from portal.catalog.rules import METRIC_NAMES, PER_PERIOD, UNITS, Metric
+from portal.catalog.rules import METRIC_NAMES, Metric
 from portal.kit import clock
 from portal.kit.errors import Invalid
 from portal.kit.text import N_
@@ -21,28 +20,17 @@ from portal.reporting import usage_history
 from portal.reporting.usage_history import CREDITS, Span
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.meters import Meter
-from portal.web.kit import audience, charts, csv_files, responder, signed_in
+from portal.web.kit import audience, csv_files, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.kit.filters import translated
 from portal.web.kit.forms import Form
-from portal.web.vendor import usage_alerts, usage_panel
+from portal.web.vendor import usage_alerts, usage_graph, usage_panel
 from portal.web.vendor.reading import or_none
+from portal.web.vendor.usage_graph import BY_SOURCE, Asked
 from portal.web.vendor.usage_panel import Period
 
 blueprint = Blueprint("vendor_usage", __name__)
 TEMPLATE = "vendor/usage/page.html"
-BY_SOURCE = "source"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the address asks the graph for; what it does not name, or names wrongly, is the first of its kind."""
-
-    what: str
-    by: str
-    span: Span
-    last: Span
-    is_now: bool
 
 
 @blueprint.get("/vendor/<code>/usage")
@@ -125,49 +113,11 @@ def _spans(period: Period | None, now: datetime) -> list[Span]:
 
 
 def _asked(period: Period | None, now: datetime) -> Asked:
-    spans = _spans(period, now)
-    month = request.args.get("month", "")
-    at = next((i for i, span in enumerate(spans[:-1]) if span.start.isoformat() == month), 0)
-    what = request.args.get("what", "")
-    known = what == CREDITS or what in set(Metric)
-    by = BY_SOURCE if request.args.get("by") == BY_SOURCE and what != CREDITS else "day"
-    return Asked(what if known else str(Metric.ORDERS), by, spans[at], spans[at + 1], at == 0)
+    return usage_graph.asked(request.args, period.start if period else now, now)
 
 
 def _graph(vendor: VendorAtDoor, period: Period | None, now: datetime) -> dict[str, Any]:
-    """The graph's data: one statement. ``chart`` and ``sources`` None: could not be read."""
-    asked = _asked(period, now)
-    of = {"asked": asked, "what_name": _name(asked.what), "is_level": _is_level(asked.what), "period": period}
-    if asked.by == BY_SOURCE:
-        metric = Metric(asked.what)
-        return {**of, "chart": None, "sources": or_none(lambda: _sources(vendor, metric, asked.span))}
-    read = or_none(lambda: usage_history.series(vendor.id, asked.what, asked.span, asked.last, now.date()))
-    if read is None:
-        return {**of, "chart": None, "sources": None}
-    values, others = ([_unit(v, asked.what) for v in part] for part in (read.now, read.before))
-    return {**of, "chart": charts.by_day(read.days, values, others, asked.last.days()), "sources": None,
-            "first": read.first}  # fmt: skip
-
-
-def _sources(vendor: VendorAtDoor, metric: Metric, span: Span) -> list[tuple[str, Any]]:
-    """What the month's events were about, in words, with its amount."""
-    rows = usage_history.sources(vendor.id, metric, span)
-    names = {None: _("No source named"), "": _("All others")}
-    return [(names.get(row.name) or str(row.name), _unit(row.amount, metric)) for row in rows]
-
-
-def _is_level(what: str) -> bool:
-    return what != CREDITS and what not in PER_PERIOD
-
-
-def _name(what: str) -> str:
-    return _("Credits spent") if what == CREDITS else _(METRIC_NAMES[Metric(what)])
-
-
-def _unit(amount: int | None, what: str) -> int | Decimal | None:
-    """In the unit that people read: gigabytes with two digits."""
-    size = UNITS.get(what)  # type: ignore[call-overload]
-    return amount if amount is None or size is None else round(Decimal(amount) / size, 2)
+    return {**usage_graph.read(vendor.id, _asked(period, now), now), "period": period}
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,7 @@ KNOCKS: dict[str, Knock] = {
     "admin_vendor_detail.money": Knock(f"{ADMIN}/money"),
     "admin_vendor_detail.history": Knock(f"{ADMIN}/history"),
     "admin_vendor_detail.tab": Knock(f"{ADMIN}/tabs/audit"),
+    "admin_vendor_usage.graph": Knock(f"{ADMIN}/usage-graph"),
     "admin_vendor_detail.undo": Knock(f"{ADMIN}/undo-change", {"base_version": "1"}),
     "admin_tier_change.form": Knock(f"{ADMIN}/tier-change"),
     "admin_tier_change.preview": Knock(f"{ADMIN}/tier-change/preview"),

@@ -46,6 +46,7 @@ DOORS: tuple[str, ...] = (
     "admin.home",
     "admin.vendors",
     "admin.vendor_detail",
+    "admin.vendor_usage",
     "admin.tier_change",
     "admin.refund",
     "admin.trial",

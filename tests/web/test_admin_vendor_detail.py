@@ -8,6 +8,7 @@ import pytest
 from portal.addons.models import VendorAddon
 from portal.catalog.models import AddonProduct
 from portal.catalog.rules import Metric
+from portal.entitlements.models import EntitlementGrant
 from portal.identity.models import Invitation
 from portal.identity.rules import StaffKind
 from portal.kit import clock
@@ -109,6 +110,7 @@ def test_each_tab_has_an_address_and_fetches_itself(client, admin):
 #: What each tab says of a vendor that has only registered.
 TABS = {
     "history": "Trial of Professional started",
+    "usage": "500 from Professional",
     "credits": "Credits",
     "invoices": "No invoices yet",
     "add-ons": "No add-ons yet",
@@ -127,6 +129,30 @@ def test_tabs_count_what_stands_behind_them(client, admin, sandbox, travel):
     assert "€99.00" in text_of(admin.get(f"/admin/vendors/{vendor.id}?tab=purchases"))
 
 
+def test_usage_says_why_and_draws_the_month(client, admin):
+    trial = people.register()
+    count(trial.vendor_id, Metric.ORDERS, 234)
+    now = clock.business()
+    with unit_of_work() as session:
+        session.add(
+            EntitlementGrant(
+                vendor_id=trial.vendor_id, source="override", source_ref="override:1", kind="limit", key="orders",
+                amount=250, valid_from=now, valid_until=now + timedelta(days=16), version=2,
+            )
+        )  # fmt: skip
+    base = f"/admin/vendors/{trial.vendor_id}"
+    words = text_of(admin.get(f"{base}?tab=usage"))
+    # 234 of 250 are 93.6 %; 15 January and 16 days: 31 January.
+    assert "Orders 234 nearly full 250 500 from Professional set to 250 for you by our staff until 31 January" in words
+    assert "Orders by day 234 from 15 January 2027 to 15 February 2027" in words
+    part = admin.get(f"{base}/usage-graph?what=orders", headers=PARTIAL)
+    assert part.get_data(as_text=True).strip().startswith('<div id="usage-graph"')
+    assert admin.get(f"{base}/usage-graph?what=orders").location == f"{base}?tab=usage&what=orders"
+    assert queries_of(admin, f"{base}/usage-graph?what=orders", headers=PARTIAL) == 3
+    # Without a script the graph comes along with the tab; with one it fetches itself.
+    assert "usage-chart" not in admin.get(f"{base}/tabs/usage", headers=PARTIAL).get_data(as_text=True)
+
+
 def test_an_add_on_and_an_invitation_are_listed(client, admin):
     trial = people.register()
     now = clock.business()
@@ -135,7 +161,7 @@ def test_an_add_on_and_an_invitation_are_listed(client, admin):
         session.add(
             VendorAddon(
                 vendor_id=trial.vendor_id, addon_id=product.id, origin="given", provider="none", status="active",
-                config={"domain": "kilim.example"}, created_at=now,
+                config={"name": "kilim.example"}, created_at=now,
             )
         )  # fmt: skip
         session.add(
@@ -247,9 +273,11 @@ def test_the_cost_does_not_grow_with_the_history(client, admin, number):
     # A fragment: one for who is at the door and two of its own.
     for part in ("card", "meters", "money", "history"):
         assert queries_of(admin, f"{base}/{part}", headers=PARTIAL) == 3
-    # A tab: who is at the door, the vendor with the counts of all tabs, and its rows (history and team: in two).
+    # A tab: who is at the door, the vendor with the counts of all tabs, and its rows (history, team and usage: in two).
     for part in TABS:
-        assert queries_of(admin, f"{base}/tabs/{part}", headers=PARTIAL) == (4 if part in ("history", "team") else 3)
+        assert queries_of(admin, f"{base}/tabs/{part}", headers=PARTIAL) == (
+            4 if part in ("history", "team", "usage") else 3
+        )
 
 
 def test_the_audit_log_says_who_did_what(client, admin):

@@ -154,6 +154,12 @@ def vendor_of(stripe_subscription_id: str) -> int | None:
     return db.session.scalar(found)
 
 
+def subscriptions_of(vendor_id: int) -> frozenset[str]:
+    """The Stripe subscriptions that add-ons of the vendor have or had of their own."""
+    mine = select(VendorAddon.stripe_subscription_id).where(VendorAddon.vendor_id == vendor_id)
+    return frozenset(ident for ident in db.session.scalars(mine) if ident)
+
+
 def has_items(vendor_id: int) -> bool:
     """Has the vendor add-ons on its tier's subscription?"""
     wanted = select(VendorAddon.id).where(

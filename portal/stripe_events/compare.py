@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from portal.addons import queries as addons
 from portal.billing.models import Invoice
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Cycle
@@ -17,7 +18,7 @@ from portal.kit.db import db
 from portal.kit.errors import NotFound
 from portal.kit.money import Money, minor_digits
 from portal.kit.unit_of_work import end_reading
-from portal.stripe_events import compare_money
+from portal.stripe_events import compare_addons, compare_money
 from portal.stripe_events.difference import Difference
 from portal.subscriptions import changes, remote
 from portal.subscriptions import queries as subscriptions
@@ -58,6 +59,7 @@ class Ours:
     card: Mapping[str, Any] | None
     change: ChangeState | None
     past: frozenset[str]
+    own_addons: frozenset[str]
     invoices: Mapping[str, tuple[str | None, str, int, int, str, bool]]
 
 
@@ -78,10 +80,17 @@ def compare(vendor_id: int) -> list[Difference]:
     return [
         *_orders([order for order in waiting if order.stripe_session_id]),
         *_subscription(ours, documents, [str(order.id) for order in waiting]),
+        *compare_addons.of_addons(vendor_id, _tiers(ours, documents), documents),
         *_invoices(ours, list(reversed(invoices))),
         *compare_money.of_money_back(vendor_id, ours.customer_id),
         *compare_money.of_methods(vendor_id, ours.customer_id, _charged(ours, documents)),
     ]
+
+
+def _tiers(ours: Ours, documents: list[Document]) -> Remote | None:
+    """The subscription of the tier, as Stripe's list has it."""
+    found = _charged(ours, documents)
+    return remote.read(found, ours.held.stripe_item_id if ours.held else None) if found else None
 
 
 def _charged(ours: Ours, documents: list[Document]) -> Document | None:
@@ -105,7 +114,8 @@ def _ours(vendor_id: int, customer_id: str) -> Ours:
     invoices = {str(r[0]): (r[1], str(r[2]), r[3], r[4], r[5], r[6] is not None) for r in rows}
     return Ours(
         customer_id, present, tariff, overview.payment_method if overview else None,
-        ChangeState(change.state) if change else None, _ever_held(vendor_id), invoices,
+        ChangeState(change.state) if change else None, _ever_held(vendor_id),
+        addons.subscriptions_of(vendor_id), invoices,
     )  # fmt: skip
 
 
@@ -134,6 +144,8 @@ def _subscription(ours: Ours, documents: list[Document], waiting: list[str]) -> 
     for document in documents:
         named = (document.get("metadata") or {}).get("order")
         if document["id"] == kept or document["id"] in ours.past or document["status"] in OVER:
+            continue
+        if document["id"] in ours.own_addons:
             continue
         if kept is None and mine is None and named in waiting:
             mine = document

@@ -41,6 +41,11 @@ def _field(difference: Difference) -> str:
         "cancel_at_period_end": _("Ends with the period"),
         "cancel_at": _("Ends on another day"),
         "schedule": _("Planned change (schedule)"),
+        "addon": _("Add-on %(name)s", name=filters.translated(difference.label)),
+        "addon_price": _("Add-on %(name)s, price", name=filters.translated(difference.label)),
+        "addon_period_end": _("Add-on %(name)s, period ends", name=filters.translated(difference.label)),
+        "addon_ends": _("Add-on %(name)s, ends", name=filters.translated(difference.label)),
+        "addon_unknown": _("An add-on that nobody bought here"),
         "card": _("Card"),
         "payment_method": _("Payment method"),
         "payment_default": _("Payment method that pays"),
@@ -62,6 +67,8 @@ def _note(difference: Difference) -> str:
     if difference.repairable:
         return ""
     return {
+        "addon_unknown": _("%(id)s was put on the subscription in Stripe. Take it off there, or sell it here.",
+                           id=difference.subject),
         "subscription": _("Stripe does not know this subscription. Was another Stripe account connected?"),
         "other_subscription": _("%(id)s was not ordered here, so the portal does not follow it. Cancel it at Stripe if "
                                 "nobody needs it.", id=difference.subject),

@@ -52,11 +52,11 @@ def is_late(promised_at: datetime | None, state: str, waits_for_vendor: bool, no
     return promised_at is not None and promised_at <= now and state in OPEN and not waits_for_vendor
 
 
-def granted(grants: Mapping[str, Any], variant: str, quantity: int) -> dict[str, int | None]:
-    """What an add-on gives: each limit of its variant times how often it was bought; None stays unlimited."""
-    table = grants.get("limits", grants)  # as the catalog keeps it (presets.shape)
-    each: Mapping[str, int | None] = table.get(variant) or table.get("") or {}
-    return {metric: None if amount is None else amount * quantity for metric, amount in each.items()}
+def granted(grants: Mapping[str, Any], variant: str, quantity: int) -> dict[str, int]:
+    """What an add-on gives: each limit of its variant times how often it was bought (``limits`` as in presets)."""
+    table: Mapping[str, Mapping[str, int]] = grants.get("limits", {})
+    each = table.get(variant) or table.get("") or {}
+    return {metric: amount * quantity for metric, amount in each.items()}
 
 
 def plain(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def product(provisioning: str = "manual", *, hours: int = 48, grants: dict[str, 
     with unit_of_work() as session:
         row = AddonProduct(
             code=code, name="Shop window", provisioning=provisioning, promised_hours=hours, max_quantity=9,
-            grants=grants or {"": {"sites": 2}}, created_at=clock.business(),
+            grants={"limits": {"": grants or {"sites": 2}}}, created_at=clock.business(),
         )  # fmt: skip
         session.add(row)
         session.flush()

@@ -12,7 +12,7 @@ from flask import Flask
 
 from portal.addons import certificate_rules as rules
 from portal.addons import certificates
-from portal.addons.models import Certificate
+from portal.addons.models import Certificate, ProvisioningStep
 from portal.addons.rules import AddonStatus, RunKind
 from portal.audit.models import AuditEntry
 from portal.kit import actor, clock, crypto, jobs
@@ -70,16 +70,16 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: Any, start: datetime, e
     )  # fmt: skip
 
 
-def ordered(who: Someone, **config: str) -> tuple[int, int]:
+def ordered(who: Someone, **config: Any) -> tuple[int, int]:
     """An add-on whose setting up has begun: (add-on, run)."""
-    product = factory.product("certificate", grants={"": {"certificates": 1}})
+    product = factory.product("certificate", grants={"certificates": 1})
     addon_id = factory.addon(who.vendor_id, product, **config)
     run_id = factory.begin(addon_id)
     jobs.run_all()
     return addon_id, run_id
 
 
-KILIM = {"name": "kilim.example", "shown": "kilim.example", "company": "Kilim GmbH", "country": "DE"}
+KILIM: dict[str, Any] = {"name": "kilim.example", "shown": "kilim.example", "company": "Kilim GmbH", "country": "DE"}
 
 
 def issued(who: Someone, end: datetime) -> tuple[int, int, str]:
@@ -274,7 +274,7 @@ def test_it_is_renewed_a_month_ahead_and_the_old_one_serves_until_then(ada: Some
     assert (waiting.chain_pem, old.chain_pem) == (None, chain)
     assert factory.addon_row(addon_id).status == AddonStatus.ACTIVE
     assert db.session.query(SentMail).filter_by(kind="certificate_renewed").count() == 1
-    renewal = factory.run_row(max(s.run_id for s in db.session.query(factory.ProvisioningStep)))
+    renewal = factory.run_row(max(s.run_id for s in db.session.query(ProvisioningStep)))
     assert (renewal.kind, factory.states(renewal.id)) == (RunKind.CHANGE, ["done", "waiting_staff"])
     end = clock.business() + timedelta(days=365)
     new = Authority().issue(waiting.request_pem, ["kilim.example"], clock.business() - timedelta(days=1), end)

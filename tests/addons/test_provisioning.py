@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -10,6 +11,7 @@ from portal.addons import provisioning, runner
 from portal.addons import provisioning_rules as rules
 from portal.addons import provisioning_steps as step_rows
 from portal.addons.models import ProvisioningRun, ProvisioningStep, VendorAddon
+from portal.addons.providers import Refused
 from portal.addons.rules import AddonStatus, RunKind, RunState
 from portal.entitlements import queries as entitlements
 from portal.kit import actor, clock, jobs, tenancy
@@ -38,7 +40,7 @@ def ada(catalog: Flask) -> Someone:
     return who
 
 
-def remote(who: Someone, provider: Provider, **more: int) -> int:
+def remote(who: Someone, provider: Provider, **more: Any) -> int:
     """An add-on that the provider makes."""
     return factory.addon(who.vendor_id, factory.product(), url=provider.url, **more)
 
@@ -227,7 +229,7 @@ def test_a_silent_attempt_is_taken_over_after_its_lease_and_leaves_no_trace(ada:
     provider.made.clear()  # so that asking does not find it
     assert runner.attempt(slow) is None, "it is not ours any more"
     with unit_of_work():
-        assert not step_rows.record(slow, step_rows.Refused("late"), now=clock.business())
+        assert not step_rows.record(slow, Refused("late"), now=clock.business())
     assert factory.steps(run_id)[0].state == "done"
     assert sum(provider.made.values()) == 0
 
@@ -328,7 +330,7 @@ def test_a_broken_promise_is_told_once(ada: Someone, provider: Provider, travel:
 
 
 def test_storage_is_there_at_once(ada: Someone) -> None:
-    product = factory.product("storage", grants={"": {"storage_gb": 10}})
+    product = factory.product("storage", grants={"storage_gb": 10})
     addon_id = factory.addon(ada.vendor_id, product, quantity=2)
     factory.begin(addon_id)
     jobs.run_all()

@@ -116,7 +116,7 @@ def sabotage(without: str) -> None:
     if without == "asking":
         from tests.addons.provider import Make
 
-        Make.find = lambda self, ctx: None
+        Make.find = lambda self, ctx: None  # type: ignore[method-assign]
     if without == "dedupe":
         enqueue = outbox.enqueue
 

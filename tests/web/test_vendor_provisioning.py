@@ -142,7 +142,7 @@ class TestCertificate:
 
     @pytest.fixture
     def addon_id(self, ada: Someone) -> int:
-        product = factory.product("certificate", grants={"": {"certificates": 1}})
+        product = factory.product("certificate", grants={"certificates": 1})
         addon_id = factory.addon(ada.vendor_id, product)
         factory.begin(addon_id)
         jobs.run_all()

@@ -131,10 +131,10 @@ def check() -> Response:
     those pass that fit; refused, it is 403 `limit_reached` with `metric`, `limit`, `usage` and `next_url`, and nothing
     is counted.
     """
-    asked = operation.body(Question)
+    asked, header = operation.body(Question), operation.key()
     if asked.take:
         callers.require(Reach.USAGE_WRITE)
-        return jsonify(_take(asked))
+        return jsonify(_take(asked, asked.key or header))
     callers.require(Reach.ENTITLEMENTS_READ)
     state = callers.caller().state
     if asked.feature is not None:
@@ -173,8 +173,7 @@ def _feature(feature: str, level: str | None) -> dict[str, Any]:
     }
 
 
-def _take(asked: Question) -> dict[str, Any]:
-    key = asked.key or operation.key()
+def _take(asked: Question, key: str | None) -> dict[str, Any]:
     if asked.metric is None:
         raise Invalid(fields={"take": N_("Only what is counted can be taken.")})
     if asked.metric in COUNTED_HERE:

@@ -117,7 +117,7 @@ def test_at_the_limit_taking_is_refused_with_what_helps(ask: Callable[..., TestR
 
 
 def test_many_at_once_take_exactly_what_fits(client: FlaskClient, ada: Someone) -> None:
-    """500 − 495 = 5 of 16 get in. Tried once with the gate's bound left out of its statement: 16 did."""
+    """500 − 495 = 5 of 16 get in; the gate's own race test is in tests/entitlements."""
     used(ada, 495)
     text, app = key(None), client.application
 

@@ -120,7 +120,7 @@ def _statement(vendor_id: int, what: str, since: date) -> CompoundSelect[Any]:
         oldest = select(literal("first", String()), func.min(_day(CreditTransaction.at)), none)
         return union_all(days, oldest.where(CreditTransaction.vendor_id == vendor_id))
     mine = (UsageDaily.vendor_id == vendor_id, UsageDaily.metric == what)
-    parts: list[Select[Any]] = [
+    parts: list[Select[*tuple[Any, ...]]] = [
         select(literal("day", String()).label("what"), UsageDaily.day.label("day"), UsageDaily.quantity.label("amount"))
         .where(*mine, UsageDaily.day >= since),
         select(literal("first", String()), func.min(UsageDaily.day), none).where(UsageDaily.vendor_id == vendor_id),

@@ -165,7 +165,7 @@ def _statement(vendor_id: int, window: datetime, now: datetime, user_id: int | N
     return union_all(*selects).order_by("at")
 
 
-def _granted(vendor_id: int, now: datetime) -> Select[Any]:
+def _granted(vendor_id: int, now: datetime) -> Select[*tuple[Any, ...]]:
     grant = EntitlementGrant
     of_tier = and_(grant.source == Source.TIER, SubscriptionTier.code == grant.source_ref)
     return (
@@ -189,7 +189,7 @@ def _granted(vendor_id: int, now: datetime) -> Select[Any]:
     )
 
 
-def _counted(vendor_id: int, window: datetime) -> Select[Any]:
+def _counted(vendor_id: int, window: datetime) -> Select[*tuple[Any, ...]]:
     return select(
         literal("used", String()), UsageCounter.metric, UsageCounter.used, *_nothing(),
     ).where(
@@ -201,12 +201,12 @@ def _counted(vendor_id: int, window: datetime) -> Select[Any]:
     )  # fmt: skip
 
 
-def _dismissed(vendor_id: int, user_id: int) -> Select[Any]:
+def _dismissed(vendor_id: int, user_id: int) -> Select[*tuple[Any, ...]]:
     mine = (Dismissal.vendor_id == vendor_id, Dismissal.user_id == user_id, Dismissal.what.like("upsell:%"))
     return select(literal("dismissed", String()), Dismissal.what, cast(null(), BigId), *_nothing()).where(*mine)
 
 
-def _offered() -> Select[Any]:
+def _offered() -> Select[*tuple[Any, ...]]:
     tier = SubscriptionTier
     text = String()
     return (

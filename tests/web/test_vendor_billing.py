@@ -155,7 +155,8 @@ def test_meters_tell_no_data_unlimited_near_and_full_apart(client: FlaskClient) 
     [
         ("portal.subscriptions.meters", "read", "The meters cannot be read right now"),
         ("portal.billing.queries", "latest", "The invoices cannot be read right now"),
-        ("portal.web.vendor.billing", "included_addons", "Unavailable right now"),
+        ("portal.addons.queries", "shelf", "Unavailable right now"),
+        ("portal.addons.queries", "of_vendor", "Unavailable right now"),
     ],
 )
 def test_a_part_that_fails_leaves_the_rest_standing(

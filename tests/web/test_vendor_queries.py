@@ -70,13 +70,14 @@ def invoiced(who: Someone, number: int) -> None:
 
 
 @pytest.mark.parametrize("invoices", [1, 25, 100])
-def test_the_billing_page_takes_five_statements(
+def test_the_billing_page_takes_six_statements(
     client: FlaskClient, statements: Callable[..., int], invoices: int
 ) -> None:
     who = people.sign_up(client)
     invoiced(who, invoices)
-    # Who is at the door; the plan with pending change and balance; meters; invoices; included add-ons.
-    assert statements(f"/vendor/{who.code}/billing") == 5
+    # Who is at the door; the plan with pending change and balance; meters; invoices; the add-ons that
+    # it has, and those that it can add.
+    assert statements(f"/vendor/{who.code}/billing") == 6
 
 
 def test_one_more_names_the_vendors_to_switch_between(client: FlaskClient, statements: Callable[..., int]) -> None:
@@ -85,7 +86,7 @@ def test_one_more_names_the_vendors_to_switch_between(client: FlaskClient, state
     with unit_of_work() as session:
         row = Membership(vendor_id=other.vendor_id, user_id=who.user_id, role=Role.MEMBER, created_at=clock.business())
         session.add(row)
-    assert statements(f"/vendor/{who.code}/billing") == 6
+    assert statements(f"/vendor/{who.code}/billing") == 7
     assert statements(f"/vendor/{who.code}/billing/credits", **PARTIAL) == 2, "a fragment has no switch"
 
 

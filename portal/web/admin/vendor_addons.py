@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from wtforms import BooleanField, IntegerField, RadioField, SelectField, StringField, TextAreaField
+from wtforms import BooleanField, IntegerField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Optional
 
 from portal.addons import given, purchase, queries
@@ -65,7 +65,7 @@ def _label(name: str, provisioning: str, variant: str) -> str:
 class RemoveForm(Form):
     """When it ends, and why."""
 
-    when = RadioField(_l("When"), choices=[("end", _l("When what is paid for ends")), ("now", _l("At once"))],
+    when = RadioField(_l("When"), choices=[SelectChoice("end", _l("When what is paid for ends")), SelectChoice("now", _l("At once"))],
                       validators=[InputRequired(_l("Choose when it ends."))])  # fmt: skip
     reason = TextAreaField(_l("Reason"))
     notify = BooleanField(_l("Write to the owner"), default=True)

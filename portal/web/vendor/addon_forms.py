@@ -45,6 +45,8 @@ class AddForm(Form):
     def wish(self, vendor_id: int, card: Card) -> Wish:
         """What is wanted; Invalid at the fields for what does not do."""
         known = {str(option.price_id): option for option in card.options}
+        if self.price.data is None and len(known) == 1:
+            self.price.data = next(iter(known))
         if self.price.data not in known:
             raise Invalid(fields={"price": N_("Choose one of the sizes.")})
         config = purchase.configured(vendor_id, card.provisioning, self.sent())

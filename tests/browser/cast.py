@@ -20,6 +20,7 @@ from portal.identity.models import Membership
 from portal.identity.rules import Role, StaffKind
 from portal.kit import actor, clock, tenancy
 from portal.kit.unit_of_work import end_reading, unit_of_work
+from portal.notifications import notes
 from portal.settings import service as settings
 from portal.subscriptions import change_flows, dunning, ending_flows
 from portal.subscriptions import queries as subscriptions
@@ -169,6 +170,9 @@ def _uses(who: Someone) -> None:
         for metric, quantity in ((Metric.ORDERS, 1870), (Metric.TEAM_MEMBERS, 12), (Metric.PRODUCTS, 431)):
             with unit_of_work():
                 usage.record(who.vendor_id, metric, quantity, key=f"cast:{metric}", at=now, period_start=month)
+        with unit_of_work():
+            told = {"metric": "Orders", "threshold": 80, "used": 1870, "limit": 2000}
+            notes.tell(who.vendor_id, "usage_alert", told, dedupe_key="cast:orders", now=now)
 
 
 def _plans_less(who: Someone) -> None:

@@ -256,6 +256,15 @@ VENDOR = (
     Sight("payment, free for now", "/vendor/{code}/billing/done?session_id={order}", "added"),
     Sight("payment, paid", "/vendor/{code}/billing/done?session_id={order}", "paying"),
     Sight("payment, settled", "/vendor/{code}/billing/done?session_id={order}", "owing"),
+    *(
+        Sight(f"usage, {who}", "/vendor/{code}/usage", who, act=_opens_folds)
+        for who in ("trying", "paying", "planless")
+    ),
+    Sight("usage, a level", "/vendor/{code}/usage?what=products", "paying", act=_opens_folds),
+    Sight("usage, by source", "/vendor/{code}/usage?by=source", "paying"),
+    Sight("notifications", "/vendor/{code}/notifications", "paying"),
+    Sight("notifications, none yet", "/vendor/{code}/notifications", "trying"),
+    Sight("not in the plan", "/vendor/{code}/features/white_label", "trying"),
     Sight("invoices", "/vendor/{code}/invoices", "billed"),
     Sight("invoices, by card", "/vendor/{code}/invoices", "paying"),
     Sight("invoices, none yet", "/vendor/{code}/invoices", "trying"),
@@ -285,8 +294,8 @@ ADMIN = (
     ),
     Sight("vendor, seen by support", "/admin/vendors/{id}", "support", "paying"),
     *(
-        Sight(f"vendor, {tab}", f"/admin/vendors/{{id}}?tab={tab}", "admin", "planning")
-        for tab in ("credits", "invoices", "add-ons", "team", "purchases", "tickets", "audit")
+        Sight(f"vendor, {tab}", f"/admin/vendors/{{id}}?tab={tab}", "admin", "paying")
+        for tab in ("usage", "credits", "invoices", "add-ons", "team", "purchases", "tickets", "audit")
     ),
     Sight("change tier in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("^Edit$")),
     Sight("change tier, at once", "/admin/vendors/{id}", "admin", "paying", act=_chooses_now),

@@ -41,7 +41,7 @@ NOT_PAGES = {
     "public_mailbox.html",  # a mail as its reader's own program shows it
     "admin_home.index", "admin_vendors.clients",
     "admin_vendor_detail.card", "admin_vendor_detail.meters", "admin_vendor_detail.history",
-    "admin_vendor_detail.tab",
+    "admin_vendor_detail.tab", "admin_vendor_usage.graph", "vendor_usage.graph", "vendor_usage.export",
     "admin_vendor_detail.money",
     "admin_tier_change.preview", "admin_webhooks.figures",
     "vendor_billing.credits", "vendor_billing.credits_card", "vendor_billing.invoices_card",

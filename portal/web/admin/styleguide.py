@@ -20,7 +20,7 @@ from wtforms import (
 from wtforms.validators import Email, InputRequired, Length, NumberRange, Optional
 
 from portal.kit.money import Money
-from portal.web.kit import audience, responder
+from portal.web.kit import audience, charts, responder
 from portal.web.kit.forms import Form
 
 blueprint = Blueprint("admin_styleguide", __name__)
@@ -62,15 +62,22 @@ def index() -> Response:
 
 def _sample() -> SimpleNamespace:
     now = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
+    earlier = now - timedelta(days=30)
     typed = MultiDict({"wrong-email": "ap@", "wrong-password": "short", "wrong-price": "-5"})
     wrong = SampleForm(typed, prefix="wrong", meta={"csrf": False})
     wrong.validate()
     return SimpleNamespace(
         now=now,
-        earlier=now - timedelta(days=30),
+        earlier=earlier,
         later=now + timedelta(days=24),
         price=Money(4839, "EUR"),
         form=SampleForm(None, meta={"csrf": False}),
         wrong_form=wrong,
+        chart=charts.by_day(
+            [earlier.date() + timedelta(days=i) for i in range(30)],
+            [8 + (i * 7) % 23 if i < 19 else None for i in range(30)],
+            [5 + (i * 11) % 19 for i in range(30)],
+            [earlier.date() + timedelta(days=i - 30) for i in range(30)],
+        ),
         points=[{"label": str(day), "value": 60 + (day * 37) % 260} for day in range(1, 31)],
     )

@@ -3,7 +3,7 @@
 The gate asks one row beside the grants: standing, period, until when anything may be created, until when the product
 is open. A status is set in a dozen verbs, a period in more, and a verb that forgot to pass it on would leave the gate
 open to somebody who owes. So no verb does: the session does, whenever it writes a subscription. What the session does
-not see (``update(VendorSubscription)``) is refused by a test.
+not see (an UPDATE sent past it) is refused by a test.
 """
 
 from datetime import datetime

@@ -51,6 +51,7 @@ DOORS: tuple[str, ...] = (
     "admin.refund",
     "admin.trial",
     "admin.agreed_price",
+    "admin.override",
     "admin.webhooks",
     "admin.provisioning",
     "admin.reconcile",

@@ -32,6 +32,8 @@ def act(row: AuditRow) -> Act:
 def _title(action: str) -> str:
     return {
         "account.registered": _("Account opened"),
+        "entitlements.override_set": _("Limit set by hand"),
+        "entitlements.override_ended": _("Limit set by hand ended"),
         "catalog.agreed_price_withdrawn": _("Agreed price withdrawn"),
         "catalog.price_agreed": _("Price agreed"),
         "catalog.price_changed": _("Price changed"),

@@ -8,8 +8,10 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
+from portal.entitlements import overrides
+from portal.entitlements.rules import Kind
 from portal.reporting.vendor_detail import HistoryRow, Names
-from portal.web.admin import words
+from portal.web.admin import right_words, words
 from portal.web.kit import filters
 
 
@@ -189,6 +191,22 @@ def _addon_changed(event: _Event) -> str:
              before=data.get("before") or "–", after=data.get("after") or "–")  # fmt: skip
 
 
+def _override_set(event: _Event) -> str:
+    data = event.row.data
+    shown = right_words.value(Kind(data["what"]), data.get("amount"), data.get("level"))
+    name = filters.translated(overrides.name_of(data["what"], data["key"]))
+    if data.get("until"):
+        return _("%(what)s set to %(value)s until %(day)s", what=name, value=shown, day=event.day("until"))
+    return _("%(what)s set to %(value)s", what=name, value=shown)
+
+
+def _override_ended(event: _Event) -> str:
+    data = event.row.data
+    name = filters.translated(overrides.name_of(data["what"], data["key"]))
+    shown = right_words.value(Kind(data["what"]), data.get("amount"), data.get("level"))
+    return _("%(what)s is no longer set to %(value)s", what=name, value=shown)
+
+
 _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "trial_started": (_trial_started, "rocket", "good"),
     "trial_refused": (lambda _event: _("No trial given"), "circle-x", "warn"),
@@ -201,6 +219,8 @@ _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "change_refused": (lambda _event: _("Change refused; the tier stayed as it was"), "alert-circle", "bad"),
     "change_awaits_payment": (lambda _event: _("Change waits for the vendor to confirm the payment"), "clock", "warn"),
     "price_agreed": (lambda event: _("Price agreed: %(price)s", price=event.price), "tag", "accent"),
+    "override_set": (_override_set, "adjustments", "accent"),
+    "override_ended": (_override_ended, "adjustments", ""),
     "agreed_price_withdrawn": (lambda _event: _("Agreed price withdrawn"), "tag", ""),
     "change_applied": (lambda _event: _("Change carried out"), "circle-check", "good"),
     "payment_added": (_payment_added, "credit-card", "good"),

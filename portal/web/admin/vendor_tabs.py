@@ -22,7 +22,7 @@ from portal.reporting import vendor_detail
 from portal.reporting import vendor_tabs as rows
 from portal.reporting.vendor_tabs import Count
 from portal.support import queries as support
-from portal.web.admin import audit_words, history_words, vendor_usage, words
+from portal.web.admin import audit_words, history_words, override, vendor_usage, words
 
 Read = Callable[[int, str | None], dict[str, Any]]
 FOLDER = "admin/vendor_detail/tabs"
@@ -86,6 +86,7 @@ def _audit(vendor_id: int, cursor: str | None) -> dict[str, Any]:
 TABS: tuple[Tab, ...] = (
     Tab("history", N_("History"), history, events="history-changed, subscription-changed"),
     Tab("usage", N_("Usage"), vendor_usage.tab, events="usage-changed, subscription-changed"),
+    Tab("limits", N_("Limits"), override.tab, events="usage-changed, subscription-changed"),
     Tab("credits", N_("Credits"), _credits, events="credits-changed"),
     Tab("invoices", N_("Invoices"), _invoices, rows.INVOICES, events="subscription-changed"),
     Tab("add-ons", N_("Add-ons"), _addons, rows.ADDONS, events="addons-changed, subscription-changed"),

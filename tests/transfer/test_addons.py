@@ -104,13 +104,13 @@ def test_a_year_of_a_domain(who: Somebody, travel: Travel) -> None:
     approves(buys(who, wish("custom-domain")).transfer_id or 0)
     domain = only(who)
     while clock.business() < at(1, 5, year=2028):
-        lives_on(travel, step=24, days=6)
+        lives_on(travel, step=144, days=6)
         made = waiting(who)
         if made is not None:
             approves(made)
     assert [reason for reason, _, _ in asked(who)].count("addon_cycle") == 1
     assert asked(who)[-1][0] in ("addon_cycle", "subscription_cycle")
-    lives_on(travel, step=24, days=14)
+    lives_on(travel, step=84, days=14)
     assert (row(domain.id).period_start, row(domain.id).period_end) == (at(1, 17, year=2028), at(1, 17, year=2029))
     assert row(domain.id).past_due_since is None
 
@@ -119,7 +119,7 @@ def test_an_unpaid_year_ends_after_its_own_grace_and_the_plan_stays(who: Somebod
     approves(buys(who, wish("custom-domain")).transfer_id or 0)
     domain = only(who)
     while clock.business() < at(1, 30, year=2028):
-        lives_on(travel, step=24, days=6)
+        lives_on(travel, step=144, days=6)
         for invoice in rows(Invoice, who):
             if invoice.status == "open" and invoice.reason == "subscription_cycle":
                 from portal.billing.models import BankTransfer

@@ -184,7 +184,7 @@ def made_addon(vendor_id: int, number: int = 0) -> VendorAddon:
 @pytest.mark.parametrize("number", [1, 25, 100])
 def test_the_list_takes_the_same_statements_whatever_its_length(
     client: FlaskClient,
-    statements: Callable[..., int],
+    statements: Callable[..., int],  # noqa: F811
     number: int,
 ) -> None:
     who = people.sign_up(client, tier="essential")

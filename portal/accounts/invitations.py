@@ -156,9 +156,7 @@ def examine(invited: Invited, *, now: datetime) -> None:
         )
     if standing is None or not is_open(Status(standing)):
         raise PaymentRequired(
-            N_(
-                "%(vendor)s has no active plan at the moment, so nobody can join. Ask %(by)s, then open the link again."
-            ),
+            N_("%(vendor)s has no active plan now, so nobody can join. Ask %(by)s, then open the link again."),
             code="vendor_closed",
             **told,
         )

@@ -5,13 +5,17 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from flask import Flask, current_app, g, request, session, url_for
+from flask_babel import gettext as _
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
 from portal.accounts import queries as accounts
 from portal.accounts.queries import VendorAtDoor, Visitor
+from portal.catalog.rules import reaches
+from portal.entitlements import ways
+from portal.entitlements.refusals import FeatureMissing
 from portal.identity.rules import at_least
 from portal.kit import actor as actors
-from portal.kit import tenancy
+from portal.kit import clock, tenancy
 from portal.kit.actor import Actor
 from portal.kit.errors import Forbidden, NotFound, Unauthenticated
 from portal.settings import queries as settings
@@ -140,6 +144,8 @@ def _check_vendor(who: Visitor, declared: Audience) -> None:
     if who.vendor is None:
         if who.staff and "code" not in (request.view_args or {}):
             raise LeadElsewhere(url_for("admin_vendors.index"), "")
+        if "code" not in (request.view_args or {}):
+            raise LeadElsewhere(url_for("profile.index"), "no_vendor")
         raise NotFound
     if who.vendor.blocked:
         raise Forbidden(code="BLOCKED")
@@ -152,6 +158,20 @@ def _check_vendor(who: Visitor, declared: Audience) -> None:
             else url_for("vendor_plans.index", code=who.vendor.code),
             reason,
         )
+    if declared.feature is not None:
+        _check_feature(who.vendor, declared.feature, declared.level)
+
+
+def _check_feature(held: VendorAtDoor, feature: str, level: str | None) -> None:
+    """The features came with the visitor, so asking costs nothing; which tier has it is looked up for a refusal."""
+    level_held = held.features.get(feature)
+    if reaches(feature, level_held, level):
+        return
+    with tenancy.scoped(held.id):
+        found = ways.for_feature(held.id, feature, level, clock.business())
+    error = FeatureMissing(feature, level_held, level, found)
+    error.action = (_("Compare the plans"), url_for("vendor_plans.index", code=held.code))
+    raise error
 
 
 def closed_because(who: Visitor) -> str | None:

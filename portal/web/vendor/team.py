@@ -6,7 +6,7 @@ from flask import Blueprint, Response, flash, make_response, request, session, u
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from wtforms import EmailField, PasswordField, RadioField
+from wtforms import EmailField, PasswordField, RadioField, SelectChoice
 
 from portal.accounts import invitations, seats, team, team_queries
 from portal.accounts.queries import VendorAtDoor
@@ -14,7 +14,7 @@ from portal.accounts.team_queries import Member
 from portal.identity import flows
 from portal.identity.rules import Role
 from portal.kit import clock
-from portal.kit.errors import Conflict, Forbidden, Invalid, PortalError, TooMany, Unauthenticated
+from portal.kit.errors import Conflict, Forbidden, Invalid, PaymentRequired, PortalError, TooMany, Unauthenticated
 from portal.kit.unit_of_work import unit_of_work
 from portal.web.kit import audience, limits, responder, signed_in
 from portal.web.kit.forms import Form
@@ -23,7 +23,7 @@ from portal.web.public import checks
 blueprint = Blueprint("vendor_team", __name__)
 TEMPLATE = "vendor/team/page.html"
 CHANGED = "team-changed"
-CHOICES = [(Role.MEMBER, _l("Member")), (Role.MANAGER, _l("Manager"))]
+CHOICES = [SelectChoice(Role.MEMBER, _l("Member")), SelectChoice(Role.MANAGER, _l("Manager"))]
 
 
 class InviteForm(Form):
@@ -111,7 +111,7 @@ def invite(code: str) -> Response:
     except (Invalid, TooMany) as error:
         filled.refuse(error)
         return _ask(vendor, filled, error.status, error)
-    except Forbidden as error:
+    except (Forbidden, PaymentRequired) as error:
         return _ask(vendor, filled, error.status, full=error)
     message = _("The invitation to %(email)s is on its way.", email=filled.email.data)
     return responder.done(_here(vendor), message, CHANGED)

@@ -282,7 +282,8 @@ def after(was: Standing, proof: Verdict, point: Verdict, *, created_at: datetime
         return _held(was, point, now)
     if proof == Verdict.FOUND and point == Verdict.FOUND:
         return Standing(DomainState.ACTIVE, DAILY)
-    if was.state != DomainState.REGISTERING and now - created_at > PATIENCE:
+    given_up = was.state == DomainState.FAILED or now - created_at > PATIENCE
+    if given_up and was.state != DomainState.REGISTERING:
         return Standing(DomainState.FAILED, None)
     state = DomainState.REGISTERING if was.state == DomainState.REGISTERING else DomainState.PENDING
     return Standing(state, GAPS[min(was.looks, len(GAPS) - 1)], looks=was.looks + 1)

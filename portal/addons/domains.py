@@ -28,8 +28,9 @@ from portal.kit.errors import Conflict, Forbidden, Invalid, NotFound, PaymentReq
 from portal.kit.text import N_
 
 logger = log.get(__name__)
-#: What ``checks`` holds beside the last look: mail's host and key, and whether the name takes a place at the gate.
-_STAYS = frozenset({"mail", "counted"})
+#: What ``checks`` holds beside the last look: mail's host and key, whether the name takes a place at the gate, and
+#: whether it was lost to another vendor.
+_STAYS = frozenset({"mail", "counted", "lost"})
 #: States in which one vendor holds a name against all others.
 HOLDING = (DomainState.REGISTERING, DomainState.ACTIVE, DomainState.FAILING)
 
@@ -149,6 +150,7 @@ def _lose(holder: Domain, now: datetime) -> None:
 
 def _become_active(domain: Domain, now: datetime) -> None:
     domain.state, domain.verified_at, domain.failing_since = DomainState.ACTIVE, now, None
+    domain.checks = {key: value for key, value in (domain.checks or {}).items() if key != "lost"}
     domain.next_check_at = domain.next_check_at or now
     domain.is_primary = domain.is_primary or not _has_primary(domain.vendor_id)
     db.session.flush()

@@ -14,8 +14,7 @@ from portal.catalog.rules import Metric
 from portal.kit import tenancy
 from portal.kit.db import db
 
-#: What a package without a number makes room for at the host.
-UNLIMITED = 500
+#: More than one vendor's page would show.
 MOST = 500
 
 
@@ -111,8 +110,7 @@ def room_for(vendor_id: int, domain_id: int, *, without: int | None = None) -> i
     packages = [p for p in _packages(vendor_id) if p.config.get("domain_id") == domain_id and p.id != without]
     places = 0
     for package in packages:
-        amount = granted(package.addon.grants, package.variant, package.quantity).get(Metric.MAILBOXES, 0)
-        places += UNLIMITED if amount is None else amount
+        places += granted(package.addon.grants, package.variant, package.quantity).get(Metric.MAILBOXES, 0)
     return max(places, live(vendor_id, domain_id)) if packages else 0
 
 

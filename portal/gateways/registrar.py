@@ -171,7 +171,7 @@ class Registrar:
         """Make these the zone's only records. The same again changes nothing."""
         fields: dict[str, str] = {}
         for i, host in enumerate(hosts, 1):
-            dotted = f"{host.value}." if host.kind in ("CNAME", "MX") else host.value
+            dotted = f"{host.value}." if host.kind in ("CNAME", "ALIAS", "MX") else host.value
             fields |= {f"HostName{i}": host.host, f"RecordType{i}": host.kind, f"Address{i}": dotted, f"TTL{i}": "1800"}
             if host.kind == "MX":
                 fields |= {f"MXPref{i}": str(host.priority), "EmailType": "MX"}

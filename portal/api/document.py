@@ -92,7 +92,7 @@ def _routes(app: Flask) -> Iterator[tuple[Rule, str, Audience, Operation]]:
 def _shapes(described: list[Operation]) -> list[type[BaseModel]]:
     found: list[type[BaseModel] | None] = [Problem]
     for about in described:
-        found += [about.body, *about.answers.values()]
+        found += [about.body, *about.also, *about.answers.values()]
     return list(dict.fromkeys(shape for shape in found if shape is not None))
 
 

@@ -32,7 +32,9 @@ class Told(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. ``problems`` are the statuses beside those that follow from its audience and body."""
+    """One method of one path. ``problems`` are the statuses beside those that follow from its audience and body;
+    ``also`` names models that a body's schema refers to by hand.
+    """
 
     summary: str
     tag: str
@@ -41,7 +43,7 @@ class Operation:
     query: type[BaseModel] | None = None
     problems: tuple[int, ...] = ()
     repeatable: bool = False
-    hidden: bool = False
+    also: tuple[type[BaseModel], ...] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)
 
 

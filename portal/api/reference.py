@@ -71,9 +71,13 @@ def page() -> Response:
     for path, methods in made["paths"].items():
         for method, said in methods.items():
             groups.setdefault(said["tags"][0], []).append(_entry(made, path, method, said))
+    shapes = [
+        _shape(made, name, {"content": {"application/json": {"schema": {"$ref": name}}}})
+        for name in sorted(made["components"]["schemas"])
+    ]
     about = [_plain(part) for part in made["info"]["description"].split("\n\n")]
     html = render_template(
-        "public/api_reference/page.html", groups=groups, about=about, version=made["info"]["version"]
+        "public/api_reference/page.html", groups=groups, shapes=shapes, about=about, version=made["info"]["version"]
     )
     return responder.vary(Response(html, mimetype="text/html"))
 

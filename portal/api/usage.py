@@ -46,10 +46,20 @@ class UsageEvent(Given):
     subject: Subject = Field(default=None, description="What it is about, for people.")
 
 
+#: What is no event does not spoil a batch, so the document does not say that it would.
+BATCH: dict[str, Any] = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MOST_EVENTS,
+    "items": {"anyOf": [{"$ref": "#/components/schemas/UsageEvent"}, {}]},
+    "description": "Each a UsageEvent; whatever else stands here is named in problems and counts nothing.",
+}
+
+
 class UsageEvents(Given):
     """One event, or ``events`` with up to 1,000 of them; not both."""
 
-    events: list[UsageEvent] | None = Field(default=None, min_length=1, max_length=MOST_EVENTS)
+    events: Annotated[list[UsageEvent] | None, WithJsonSchema(BATCH)] = None
     key: Key | None = None
     metric: Reported | None = None
     quantity: Quantity | None = None
@@ -163,6 +173,7 @@ _one: TypeAdapter[UsageEvent] = TypeAdapter(UsageEvent)
     "Report what happened",
     "Usage",
     body=UsageEvents,
+    also=(UsageEvent,),
     answers={200: Counted},
     repeatable=True,
     examples={

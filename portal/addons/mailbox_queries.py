@@ -90,15 +90,12 @@ def package_of(vendor_id: int, domain_id: int) -> int | None:
     ready = [
         p.id for p in _packages(vendor_id) if p.config.get("domain_id") == domain_id and p.status == AddonStatus.ACTIVE
     ]
-    used = dict(
-        db.session.execute(
-            select(Mailbox.vendor_addon_id, func.count())
-            .where(Mailbox.vendor_id == vendor_id, Mailbox.removed_at.is_(None))
-            .group_by(Mailbox.vendor_addon_id)
-        )
-        .tuples()
-        .all()
+    rows = db.session.execute(
+        select(Mailbox.vendor_addon_id, func.count().label("number"))
+        .where(Mailbox.vendor_id == vendor_id, Mailbox.removed_at.is_(None))
+        .group_by(Mailbox.vendor_addon_id)
     )
+    used: dict[int, int] = {row.vendor_addon_id: row.number for row in rows}
     return min(ready, key=lambda addon_id: (used.get(addon_id, 0), addon_id), default=None)
 
 

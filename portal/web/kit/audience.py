@@ -35,7 +35,7 @@ class Needs(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """The declaration that a route carries."""
+    """The declaration that a route carries. ``feature``: the plan must have it, at ``level`` where that is named."""
 
     side: Side
     role: Role = Role.MEMBER
@@ -44,6 +44,8 @@ class Audience:
     reach: frozenset[Reach] = frozenset()
     billing: bool = False
     counts: Callable[[], str | None] | None = None
+    feature: str | None = None
+    level: str | None = None
 
 
 def _declare(audience: Audience) -> Callable[[View], View]:
@@ -64,9 +66,17 @@ def signed_in(view: View) -> View:
     return _declare(Audience(Side.SIGNED_IN))(view)
 
 
-def vendor(role: Role = Role.MEMBER, needs: Needs = Needs.PRODUCT) -> Callable[[View], View]:
-    """People of the vendor in the address (``<code>``) or of the chosen one, with at least this role."""
-    return _declare(Audience(Side.VENDOR, role=role, needs=needs))
+def vendor(
+    role: Role = Role.MEMBER,
+    needs: Needs = Needs.PRODUCT,
+    feature: str | None = None,
+    level: str | None = None,
+) -> Callable[[View], View]:
+    """People of the vendor in the address (``<code>``) or of the chosen one, with at least this role.
+
+    ``feature`` (and ``level``): only where the plan has it; else 403 that names the tier which does (LIM-8).
+    """
+    return _declare(Audience(Side.VENDOR, role=role, needs=needs, feature=feature, level=level))
 
 
 def staff(*kinds: StaffKind) -> Callable[[View], View]:
@@ -80,13 +90,18 @@ def api(
     needs: Needs = Needs.PRODUCT,
     billing: bool = False,
     counts: Callable[[], str | None] | None = None,
+    feature: str | None = None,
+    level: str | None = None,
 ) -> Callable[[View], View]:
     """Programs: an API key that reaches one of these, or a person's access token with at least this role.
 
     ``billing``: tokens of scope billing reach it too (ACC-2). ``counts`` says, before anybody is known, which metric's
-    counter the view will want, so that one statement brings both.
+    counter the view will want, so that one statement brings both. ``feature`` (and ``level``): only where the plan has
+    it, whoever calls.
     """
-    return _declare(Audience(Side.API, role, needs, reach=frozenset(reach), billing=billing, counts=counts))
+    return _declare(
+        Audience(Side.API, role, needs, frozenset(), frozenset(reach), billing, counts, feature=feature, level=level)
+    )
 
 
 def of(view: Callable[..., Any] | None) -> Audience | None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from portal.accounts import callers
 from portal.accounts.callers import Caller, CallingVendor
+from portal.catalog.rules import reaches
 from portal.entitlements import ways
 from portal.entitlements.refusals import FeatureMissing
 from portal.entitlements.rules import Refusal
@@ -159,14 +160,18 @@ def _check_vendor(found: Caller, held: CallingVendor, declared: Audience) -> Non
     if declared.needs == Needs.PRODUCT and (refused := closed(held)):
         raise refused
     if found.scopes is not None and not found.platform:
-        _check_feature(found, held)
+        _check_feature(found, held, FEATURE)  # a vendor's own keys belong to its tier; the platform's do not (LIM-8)
+    if declared.feature is not None:
+        _check_feature(found, held, declared.feature, declared.level)
 
 
-def _check_feature(found: Caller, held: CallingVendor) -> None:
-    """A vendor's own keys belong to its tier; the platform's do not (LIM-8)."""
-    if FEATURE not in found.state.rights.features:
+def _check_feature(found: Caller, held: CallingVendor, feature: str, level: str | None = None) -> None:
+    level_held = found.state.rights.features.get(feature)
+    if not reaches(feature, level_held, level):
         with tenancy.scoped(held.id):
-            raise FeatureMissing(FEATURE, None, None, ways.for_feature(held.id, FEATURE, None, clock.business()))
+            raise FeatureMissing(
+                feature, level_held, level, ways.for_feature(held.id, feature, level, clock.business())
+            )
 
 
 def way_out(error: PortalError) -> str | None:

@@ -1,6 +1,7 @@
 """Fields that several requests and answers share."""
 
-from datetime import datetime
+import re
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, WithJsonSchema
@@ -25,6 +26,26 @@ def _text(given: Any) -> Any:
     return given
 
 
+def _day(given: str) -> date:
+    """A day as it is written; what else could be taken for one (seconds since 1970, a moment) is none."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", given):
+        raise PydanticCustomError("date_parsing", "no day")
+    try:
+        return date.fromisoformat(given)
+    except ValueError as error:
+        raise PydanticCustomError("date_parsing", "no day") from error
+
+
+def _whole(given: str) -> int:
+    """A whole number as it is written in an address."""
+    if not re.fullmatch(r"[0-9]{1,9}", given):
+        raise PydanticCustomError("int_parsing", "no whole number")
+    return int(given)
+
+
+#: Of an address, where everything is text.
+QueryDay = Annotated[date, BeforeValidator(_day)]
+QueryNumber = Annotated[int, BeforeValidator(_whole)]
 Text120 = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$"), AfterValidator(_clean)]
 #: What the portal counts itself, where it happens: programs may ask the gate for it, and neither report nor take it.
 COUNTED_HERE = frozenset(

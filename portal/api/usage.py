@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError, WithJsonSchema
 from portal.api import operation, repeat
 from portal.api.entitlements import period
 from portal.api.operation import Given, Told, described
-from portal.api.shapes import COUNTED_HERE, REPORTED, Moment, Period, Text120
+from portal.api.shapes import COUNTED_HERE, REPORTED, Moment, Period, QueryDay, QueryNumber, Text120
 from portal.catalog.rules import PER_PERIOD, UNITS, Metric
 from portal.entitlements import metering
 from portal.entitlements.state import state
@@ -130,10 +130,10 @@ class Days(Given):
     """Which days."""
 
     metric: Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(Metric)})] | None = None
-    first: Annotated[date, Field(strict=False)] | None = Field(default=None, description="The oldest day wanted.")
-    last: Annotated[date, Field(strict=False)] | None = Field(default=None, description="The newest day wanted.")
+    first: QueryDay | None = Field(default=None, description="The oldest day wanted.")
+    last: QueryDay | None = Field(default=None, description="The newest day wanted.")
     cursor: Annotated[str, Field(max_length=1000)] | None = Field(default=None, description="From the page before.")
-    size: Annotated[int, Field(strict=False, ge=1, le=500)] = Field(default=100, description="Rows of a page.")
+    size: Annotated[QueryNumber, Field(ge=1, le=500)] = Field(default=100, description="Rows of a page.")
 
 
 class DayTold(Told):

@@ -22,7 +22,7 @@ class Upsell:
 def most_urgent(reading: Reading) -> Upsell | None:
     """At most one: a limit that is reached before one that is near, what is counted each month before what stays.
 
-    What its reader has dismissed this month is left out; one dismissed near limit stands for all of them. A limit that
+    What its reader has dismissed this month is left out, and with it every limit that is only near. A limit that
     is only near is worth a word where there is something to choose, a reached one always. One of one (the only site,
     the owner's own seat) is no limit that was hit: that is said where a second one is refused.
     """
@@ -58,13 +58,10 @@ def _upsell(meter: Meter, reading: Reading) -> Upsell:
 
 
 def _is_dismissed(upsell: Upsell, reading: Reading) -> bool:
-    """Whoever dismissed one quiet word this month wants no other; a limit that is reached is told of by itself."""
+    """Whoever dismissed anything this month wants no quiet word; a limit that is reached is told of by itself."""
     if upsell.reached:
         return upsell.what in reading.dismissed
-    month = f":{reading.window:%Y-%m-%d}"
-    return named(upsell.meter.metric, True, reading) in reading.dismissed or any(
-        name.endswith(f":near{month}") for name in reading.dismissed
-    )
+    return any(name.endswith(f":{reading.window:%Y-%m-%d}") for name in reading.dismissed)
 
 
 def _is_more(amount: int | None, limit: int) -> bool:

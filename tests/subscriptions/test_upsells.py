@@ -98,7 +98,7 @@ def test_near_is_worth_a_word_only_where_something_can_be_chosen() -> None:
         (("upsell:orders:near:2027-01-15",), False, True),
         (("upsell:orders:reached:2027-01-15",), False, False),
         (("upsell:storage_gb:near:2027-01-15",), False, True),
-        (("upsell:storage_gb:reached:2027-01-15",), True, True),
+        (("upsell:storage_gb:reached:2027-01-15",), False, True),
         # Last month's do not count any more.
         (("upsell:orders:near:2026-12-15", "upsell:orders:reached:2026-12-15"), True, True),
     ],

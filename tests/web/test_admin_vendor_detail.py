@@ -143,7 +143,7 @@ def test_usage_says_why_and_draws_the_month(client, admin):
     base = f"/admin/vendors/{trial.vendor_id}"
     words = text_of(admin.get(f"{base}?tab=usage"))
     # 234 of 250 are 93.6 %; 15 January and 16 days: 31 January.
-    assert "Orders 234 nearly full 250 500 from Professional set to 250 for you by our staff until 31 January" in words
+    assert "Orders 234 nearly full 250 500 from Professional set to 250 by override until 31 January" in words
     assert "Orders by day 234 from 15 January 2027 to 15 February 2027" in words
     part = admin.get(f"{base}/usage-graph?what=orders", headers=PARTIAL)
     assert part.get_data(as_text=True).strip().startswith('<div id="usage-graph"')

@@ -4,13 +4,16 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
+from flask_babel import gettext as _
 
+from portal.entitlements.rules import Source
 from portal.kit import clock
 from portal.reporting import vendor_detail
 from portal.subscriptions import meters
 from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.meters import Part
 from portal.web.admin import words
-from portal.web.kit import audience, responder
+from portal.web.kit import audience, filters, responder
 from portal.web.vendor import usage_graph, usage_panel
 
 blueprint = Blueprint("admin_vendor_usage", __name__)
@@ -22,7 +25,7 @@ def tab(vendor_id: int, _cursor: str | None) -> dict[str, Any]:
     start = _start(vendor_id)
     found: dict[str, Any] = {
         "limits": meters.meters(vendor_id, start, now) if start else [],
-        "why": usage_panel.why,
+        "why": why,
         "words": words,
         "with_graph": not responder.is_partial(),
     }
@@ -43,6 +46,16 @@ def graph(vendor_id: int) -> Response:
         vendor_detail.head(vendor_id)
     found = _graph(vendor_id, start, clock.business())
     return responder.respond("admin/vendor_detail/_usage_graph.html", vendor_id=vendor_id, **found)
+
+
+def why(part: Part) -> str:
+    """One reason of a limit, as staff speaks of it."""
+    if part.source != Source.OVERRIDE:
+        return usage_panel.why(part)
+    amount = filters.number(part.amount) if part.amount is not None else _("unlimited")
+    if part.until is None:
+        return _("set to %(amount)s by override", amount=amount)
+    return _("set to %(amount)s by override until %(date)s", amount=amount, date=filters.day(part.until))
 
 
 def _start(vendor_id: int) -> datetime | None:

@@ -299,7 +299,9 @@ def test_days_come_page_by_page(client: FlaskClient, ada: Someone, send: Callabl
     ("query", "status"),
     [
         ("metric=nothing", 422), ("size=0", 422), ("size=501", 422), ("size=x", 422), ("first=x", 422),
-        ("first=2027-02-30", 422), ("last=0.0", 422), ("last=0", 422), ("first=2027-01-15T00:00:00Z", 422), ("size=5.0", 422), ("size=5&size=6", 422), ("vendor_id=7", 422), ("cursor=%00", 404),
+        ("first=2027-02-30", 422),
+        ("last=0.0", 422), ("last=0", 422), ("first=2027-01-15T00:00:00Z", 422), ("size=5.0", 422),
+        ("size=5&size=6", 422), ("vendor_id=7", 422), ("cursor=%00", 404),
         ("cursor=bm90aGluZw", 404), ("cursor=" + "x" * 1001, 422),
     ],
 )  # fmt: skip

@@ -9,8 +9,8 @@ from portal.kit.db import db, insert_once
 from portal.kit.errors import Conflict, Invalid
 from portal.kit.text import N_
 from portal.usage import counters
-from portal.usage.models import UsageAlertMute, UsageEvent
-from portal.usage.rules import THRESHOLDS, counter_start, sound_quantity
+from portal.usage.models import UsageEvent
+from portal.usage.rules import counter_start, sound_quantity
 
 
 def record(
@@ -77,20 +77,6 @@ def expect_same(vendor_id: int, key: str, metric: Metric, quantity: int, subject
     ).one()
     if tuple(row) != (metric, quantity, subject):
         raise Conflict(N_("This key stands for another event."), code="key_reused")
-
-
-def mute(vendor_id: int, metric: Metric, threshold: int, *, muted: bool) -> None:
-    """Tell this vendor of a threshold of a metric no longer, or again; what programs are told is chosen with them.
-
-    Invalid (``threshold``) for one that nobody is told of.
-    """
-    if threshold not in THRESHOLDS:
-        raise Invalid(fields={"threshold": N_("Choose 50, 80 or 100.")})
-    this = {"vendor_id": vendor_id, "metric": metric, "threshold": threshold}
-    if muted:
-        insert_once(UsageAlertMute, this, list(this))
-        return
-    db.session.execute(delete(UsageAlertMute).filter_by(**this).execution_options(synchronize_session=False))
 
 
 def _check(metric: Metric, quantity: int, key: str, subject: str | None) -> None:

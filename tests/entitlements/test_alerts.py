@@ -13,11 +13,10 @@ from portal.entitlements import gate, metering, service
 from portal.kit import tenancy
 from portal.kit.actor import SYSTEM
 from portal.kit.db import db
-from portal.kit.errors import Invalid
 from portal.kit.unit_of_work import unit_of_work
 from portal.notifications import webhooks
 from portal.notifications.models import Notification, SentMail, WebhookDelivery
-from portal.usage import service as usage
+from portal.usage import alerts as muting
 from portal.usage.models import UsageAlert
 from portal.usage.rules import Event, crossed
 from tests.support import people
@@ -128,18 +127,16 @@ def test_a_batch_and_a_measured_level_are_told_of_too(vendor_id: int) -> None:
 
 
 def test_what_is_muted_is_kept_and_not_told(vendor_id: int) -> None:
+    orders = [Metric.ORDERS]
     with unit_of_work():
-        usage.mute(vendor_id, Metric.ORDERS, 80, muted=True)
-        usage.mute(vendor_id, Metric.ORDERS, 80, muted=True)
+        muting.choose(vendor_id, orders, [(Metric.ORDERS, 50), (Metric.ORDERS, 100)])
     order(vendor_id, 80, "a")
     assert raised(vendor_id) == [("orders", 50), ("orders", 80)]
     assert (noted(vendor_id), mailed(vendor_id)) == ([], [])
     with unit_of_work():
-        usage.mute(vendor_id, Metric.ORDERS, 80, muted=False)
+        muting.choose(vendor_id, orders, [(Metric.ORDERS, 80)])
     order(vendor_id, 80, "b", now=NOW.replace(month=2))
     assert mailed(vendor_id) == [80]
-    with pytest.raises(Invalid), unit_of_work():
-        usage.mute(vendor_id, Metric.ORDERS, 90, muted=True)
 
 
 def test_programs_that_listen_hear_of_each_threshold_once(vendor_id: int) -> None:

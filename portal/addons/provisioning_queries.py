@@ -92,7 +92,8 @@ class Setup:
     def mark(self) -> str:
         """Changes whenever there is something new to see."""
         step = self.current
-        return f"{self.run_id}-{self.state}-{self.status}-{f'{step.id}-{step.state}-{step.attempts}' if step else ''}"
+        on = (step.id, step.state, step.attempts, step.next_try_at and step.next_try_at.timestamp()) if step else ()
+        return "-".join(str(part) for part in (self.run_id, self.state, self.status, *on))
 
 
 _ADDON = (

@@ -98,6 +98,13 @@ def _over(setup: Setup) -> str:
     return _("Everything is set up.") if setup.status == AddonStatus.ACTIVE else _("Setting up has not begun yet.")
 
 
+def ordered(setup: Setup) -> list[tuple[str, str]]:
+    """What the add-on is set up with, as labels and values; what only programs need is left out."""
+    labels = {"shown": _("Domain"), "company": _("Company"), "country": _("Country"), "note": _("Note"),
+              "kind": _("Kind"), "url": _("Address")}  # fmt: skip
+    return [(labels[key], str(value)) for key, value in setup.config.items() if key in labels and value]
+
+
 def state_badge(state: str) -> tuple[str, str]:
     """A run's state with the badge's tone."""
     return {
@@ -141,8 +148,8 @@ def row_badge(row: RunRow) -> tuple[str, str]:
 def log_text(line: LogLine, *, to_staff: bool) -> str:
     """A line of the log; notes and details of staff only for staff."""
     words = filled(line.message, line.data)
-    more = [str(line.data[key]) for key in ("note", "detail") if to_staff and line.data.get(key)]
-    return " ".join([words, *more])
+    note, detail = (line.data.get(key) if to_staff else None for key in ("note", "detail"))
+    return " ".join(part for part in (words, note, f"({detail})" if detail else "") if part)
 
 
 def log_actor(line: LogLine, *, to_staff: bool) -> str:

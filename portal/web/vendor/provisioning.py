@@ -22,8 +22,14 @@ blueprint = Blueprint("vendor_provisioning", __name__)
 TEMPLATE = "vendor/provisioning/page.html"
 #: Something is being done this moment, or is only waited for.
 SOON, LATER = "5s", "60s"
-#: The pages on which a vendor does what a step waits for: endpoints that take code and addon_id.
-PLACES = {Place.CERTIFICATE: ("vendor_certificate.form", True), Place.DOMAINS: ("vendor_domains.index", False)}
+#: The pages on which a vendor does what a step waits for.
+PLACES = {
+    Place.CERTIFICATE: "vendor_certificate.form",
+    Place.DOMAINS: "vendor_domains.index",
+    Place.MAILBOXES: "vendor_mailboxes.index",
+}
+#: Where a vendor finds what was set up.
+OWN = {"certificate": Place.CERTIFICATE, "domain": Place.DOMAINS, "mailboxes": Place.MAILBOXES}
 
 
 @blueprint.get("/vendor/<code>/addons/<int:addon_id>/steps")
@@ -75,6 +81,7 @@ def context(vendor: VendorAtDoor, setup: Setup) -> dict[str, Any]:
         "every": _every(setup),
         "way": _way(setup),
         "place_href": _place(vendor, setup),
+        "own_href": _href(vendor, setup, OWN.get(setup.provisioning)) if setup.provisioned_at else None,
         "may_look": current is not None and current.state in (StepState.WAITING_VENDOR, StepState.RETRYING)
         and setup.state != RunState.FAILED,
     }  # fmt: skip
@@ -85,7 +92,8 @@ def _every(setup: Setup) -> str | None:
     current = setup.current
     if current is None or setup.state == RunState.FAILED:
         return None
-    return SOON if current.state in (StepState.TODO, StepState.RUNNING) else LATER
+    is_due = current.next_try_at is not None and current.next_try_at <= clock.business()
+    return SOON if is_due or current.state in (StepState.TODO, StepState.RUNNING) else LATER
 
 
 def _way(setup: Setup) -> list[dict[str, str]]:
@@ -106,9 +114,11 @@ def _place(vendor: VendorAtDoor, setup: Setup) -> str | None:
     step: StepView | None = setup.current
     if step is None or step.state != StepState.WAITING_VENDOR:
         return None
-    known = PLACES.get(Place(step.place))
-    if known is None:
+    return _href(vendor, setup, Place(step.place))
+
+
+def _href(vendor: VendorAtDoor, setup: Setup, place: Place | None) -> str | None:
+    if not place:
         return None
-    endpoint, of_addon = known
-    values: dict[str, Any] = {"addon_id": setup.addon_id} if of_addon else {}
-    return url_for(endpoint, code=vendor.code, **values)
+    of_addon: dict[str, Any] = {"addon_id": setup.addon_id} if place == Place.CERTIFICATE else {}
+    return url_for(PLACES[place], code=vendor.code, **of_addon)

@@ -1,6 +1,10 @@
 """How grants add up, by hand-worked cases."""
 
+import random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portal.entitlements.rules import Grant, Kind, Rights, Source, combine
 
@@ -63,3 +67,38 @@ def test_each_metric_adds_up_alone() -> None:
 
 def test_nothing_granted_is_no_right_at_all() -> None:
     assert combine(4, []) == Rights(4, limits={}, features={}, source={})
+
+
+AMOUNTS = st.none() | st.integers(0, 10**9)
+GRANTS = st.lists(st.builds(limit, st.sampled_from(Source), AMOUNTS, st.sampled_from(["orders", "sites"])), max_size=8)
+
+
+@given(GRANTS, st.randoms())
+def test_adding_up_depends_on_no_order_but_that_of_overrides(grants: list[Grant], chance: random.Random) -> None:
+    others = [grant for grant in grants if grant.source != OVERRIDE]
+    chance.shuffle(others)
+    decided = [grant for grant in grants if grant.source == OVERRIDE]
+    assert combine(1, decided + others).limits == combine(1, grants).limits
+
+
+@given(GRANTS, AMOUNTS)
+def test_an_add_on_never_takes_anything_away_and_an_override_decides_alone(
+    grants: list[Grant], amount: int | None
+) -> None:
+    before = combine(1, grants).limits.get("orders", 0)
+    more = combine(1, [*grants, limit(ADDON, amount, "orders")]).limits["orders"]
+    if more is not None:
+        assert before is not None
+        assert more >= before
+    assert combine(1, [*grants, limit(OVERRIDE, amount, "orders")]).limits["orders"] == amount
+
+
+@given(GRANTS)
+def test_one_metric_says_nothing_of_another(grants: list[Grant]) -> None:
+    alone = [grant for grant in grants if grant.key == "orders"]
+    assert combine(1, grants).limits.get("orders") == combine(1, alone).limits.get("orders")
+
+
+def test_an_override_without_a_level_takes_a_feature_away() -> None:
+    taken = Grant(OVERRIDE, "x", Kind.FEATURE, "support")
+    assert combine(1, [feature(TIER, "priority"), taken]) == Rights(1)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from portal.addons import mails, service
+from portal.addons import mails, purchase, service
 from portal.addons.models import VendorAddon
 from portal.addons.purchase import Offer, offer
 from portal.addons.rules import AddonStatus
@@ -75,7 +75,8 @@ def begun(line: InvoiceLine, found: Offer, now: datetime) -> Paid:
     elif end <= now:
         start, end = now, now + (end - start)
     line.period_start, line.period_end = start, end
-    return Paid("transfer", found.price_id, start, end, start)
+    # What shares the tier's period has no day of its own to count from.
+    return Paid("transfer", found.price_id, start, end, None if line.proration else start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +315,19 @@ def _redate(addon: VendorAddon, line: InvoiceLine, invoice: Invoice, now: dateti
         db.session.flush()
 
 
+def _running(addon: VendorAddon) -> Period:
+    """The whole period that the price is for: the tier's where it began in the middle of that."""
+    assert addon.period_start is not None and addon.period_end is not None
+    subscription = purchase.subscription_of(addon.vendor_id)
+    if subscription is not None and addon.period_end == subscription.period_end:
+        return Period(min(addon.period_start, subscription.period_start), addon.period_end)
+    return Period(addon.period_start, addon.period_end)
+
+
 def raise_lines(addon: VendorAddon, found: Offer, quantity: int, at: datetime) -> list[NewLine]:
     """What a larger size or number costs for the rest of the running period: the old rest back, the new rest asked."""
-    assert addon.period_start is not None and addon.period_end is not None and addon.price_id is not None
-    running, at = Period(addon.period_start, addon.period_end), second(at)
+    assert addon.price_id is not None
+    running, at = _running(addon), second(at)
     before = offer(addon.price_id)
     back = unused(before.total(addon.quantity).minor, running, at)
     asked = unused(found.total(quantity).minor, running, at)

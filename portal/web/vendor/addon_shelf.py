@@ -31,12 +31,15 @@ def shown(vendor: VendorAtDoor, held: Overview | None = None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A card with what this vendor has of it. ``waits``: the plan includes it and nobody has set it up yet."""
+    """A card with what this vendor has of it. ``waits``: the plan includes it and nobody has set it up yet;
+    ``more``: the add-on whose number is changed instead of buying it again.
+    """
 
     card: Card
     owned: int
     waits: bool
     included: str
+    more: int | None
 
 
 def _cards(cards: list[Card], mine: list[Had]) -> list[Shown]:
@@ -47,4 +50,5 @@ def _shown(card: Card, mine: list[Had]) -> Shown:
     has_included = any(had.origin == "included" for had in mine)
     brings = max(card.included.items(), key=lambda i: int(i[0]) if i[0].isdigit() else 0, default=None)
     text = words.size(card.provisioning, brings[0], brings[1], card.grants) if brings else ""
-    return Shown(card, len(mine), bool(brings) and not has_included, text)
+    more = next((had.id for had in mine if card.provisioning == "storage" and had.origin == "bought"), None)
+    return Shown(card, len(mine), bool(brings) and not has_included, text, more)

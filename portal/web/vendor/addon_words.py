@@ -8,7 +8,7 @@ from flask_babel import ngettext
 
 from portal.addons.queries import Card, Had, Option
 from portal.addons.rules import AddonStatus, Origin
-from portal.catalog.rules import METRIC_NAMES, Cycle
+from portal.catalog.rules import METRIC_NAMES, Cycle, Metric
 from portal.kit.money import Money
 from portal.web.kit.filters import day, money, number, translated
 
@@ -51,8 +51,12 @@ def gives(card: Card) -> str:
     if card.provisioning == "mailboxes":
         sizes = [option.variant for option in card.options if option.variant]
         return _("%(sizes)s email addresses", sizes=", ".join(sizes))
+    if card.provisioning == "storage":
+        return _("per %(size)s", size=size("storage", "", 1, card.grants))
+    if card.provisioning in ("domain", "certificate"):
+        return ""  # the product's own words say it
     limits: dict[str, int] = next(iter(card.grants.get("limits", {}).values()), {})
-    parts = [f"{number(value)} × {translated(METRIC_NAMES[metric])}" for metric, value in limits.items()
+    parts = [f"{number(value)} × {translated(METRIC_NAMES[Metric(metric)])}" for metric, value in limits.items()
              if metric in METRIC_NAMES]  # fmt: skip
     return ", ".join(parts)
 

@@ -17,6 +17,7 @@ COMMANDS: tuple[str, ...] = (
     "doctor",
     "jobs",
     "prepare",
+    "roles",
     "storage",
     "stripe",
 )

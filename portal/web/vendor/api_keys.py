@@ -36,4 +36,4 @@ def _need(vendor_id: int, code: str) -> None:
         raise
 
 
-api_pages.hang(blueprint, "/vendor/<code>/api-keys", audience.vendor(role=Role.MANAGER), _place)
+api_pages.hang(blueprint, "/vendor/<code>/api-keys", audience.vendor(role=Role.OWNER), _place)

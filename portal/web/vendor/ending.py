@@ -70,14 +70,14 @@ class Leaving:
 
 
 @blueprint.get("/vendor/<code>/cancel")
-@audience.vendor(role=Role.MANAGER, needs=Needs.ACCOUNT)
+@audience.vendor(role=Role.OWNER, needs=Needs.ACCOUNT)
 def form(code: str) -> Response:
     """What cancelling does, and the button that does it; or that there is nothing to cancel."""
     return _show(signed_in.vendor(), CancelForm(None))
 
 
 @blueprint.post("/vendor/<code>/cancel")
-@audience.vendor(role=Role.MANAGER, needs=Needs.ACCOUNT)
+@audience.vendor(role=Role.OWNER, needs=Needs.ACCOUNT)
 def cancel(code: str) -> Response:
     """Cancel for the end of the period, or end a trial. What fails comes back in the same form, as it stands now."""
     vendor, filled = signed_in.vendor(), CancelForm()

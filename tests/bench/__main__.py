@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.bench import (
     p1_webhook,
     p1b_applied,
+    p3_p4_usage,
+    p7_check,
     p8_pages,
     p9_queries,
     p13_start,
@@ -18,6 +20,7 @@ from tests.bench import (
     portal_side,
     report,
     rounds,
+    usage_side,
     vendors,
 )
 from tests.bench.figures import Figure
@@ -25,7 +28,7 @@ from tests.bench.ground import Ground, NoPostgres, ground
 from tests.bench.processes import ROOT
 from tests.bench.rounds import Sizes
 
-CODES = ("P1", "P1b", "P8", "P9", "P13")
+CODES = ("P1", "P1b", "P3", "P4", "P7", "P8", "P9", "P13")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,6 +62,7 @@ def run(servers: Ground, wanted: list[str], sizes: Sizes, *, write: bool) -> int
     servers.create("seed")
     app = portal_side.build(servers, "seed")
     cast = vendors.settle_in(app, servers)
+    key = usage_side.make_key(app) if {"P3", "P4", "P7"} & set(wanted) else ""
     python = ""
     if {"P1", "P1b"} & set(wanted):
         python = peer.interpreter(ROOT / "var")
@@ -67,6 +71,9 @@ def run(servers: Ground, wanted: list[str], sizes: Sizes, *, write: bool) -> int
     measures: dict[str, Callable[[], Figure]] = {
         "P1": lambda: p1_webhook.measure(servers, app, cast, python, sizes, say),
         "P1b": lambda: p1b_applied.measure(servers, cast, python, sizes, say),
+        "P3": lambda: p3_p4_usage.measure_one(servers, app, cast, key, sizes, say),
+        "P4": lambda: p3_p4_usage.measure_batch(servers, app, cast, key, sizes, say),
+        "P7": lambda: p7_check.measure(servers, app, cast, key, sizes, say),
         "P8": lambda: p8_pages.measure(servers, cast, sizes, say),
         "P9": lambda: p9_queries.measure(app, cast, say),
         "P13": lambda: p13_start.measure(servers, sizes, say),

@@ -38,7 +38,7 @@ def capture(app: Flask, template: dict[str, Any]) -> dict[str, Any]:
     seen: list[tuple[str, dict[str, Any]]] = []
 
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        seen.append((statement, {name: _plain(value) for name, value in parameters.items()}))
+        seen.append((statement, {name: plain(value) for name, value in parameters.items()}))
 
     with app.app_context():
         sqlalchemy_event.listen(db.engine, "before_cursor_execute", note)
@@ -51,7 +51,7 @@ def capture(app: Flask, template: dict[str, Any]) -> dict[str, Any]:
     return {"sample": SAMPLE, "statements": seen}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What psycopg would send: JSON as its text, times as theirs."""
     if isinstance(value, Jsonb):
         return json.dumps(value.obj)

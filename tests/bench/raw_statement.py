@@ -53,10 +53,11 @@ def main(url: str, file: str) -> None:
     """Until standard input ends."""
     captured = json.loads(Path(file).read_text())
     connections = [psycopg.connect(url, autocommit=True) for _ in range(THREADS)]
+    kinds = captured.get("each", [captured["statements"]])
     for line in sys.stdin:
         count, prefix = line.split()
         transactions = [
-            renumbered(captured["statements"], captured["sample"], f"evt_bench_{prefix}_{n}") for n in range(int(count))
+            renumbered(kinds[n % len(kinds)], captured["sample"], f"evt_bench_{prefix}_{n}") for n in range(int(count))
         ]
         print("ready", flush=True)
         sys.stdin.readline()

@@ -1,0 +1,104 @@
+"""P7: asking the gate by program, against a bare JSON route of the same app."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from flask import Flask
+
+from tests.bench import load, rounds, usage_side
+from tests.bench.figures import Figure, Goal, Line, Reading, ratios, spread
+from tests.bench.ground import Ground
+from tests.bench.rounds import Side, Sizes, Tell, VoidRound
+from tests.bench.vendors import Cast
+from tests.support import programs
+from tests.web.test_vendor_queries import counted
+
+CONNECTIONS = 8
+BARE = "/api/bench/bare"
+BODY = {"metric": "orders"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One address on the one server, asked for all vendors in turn."""
+
+    name: str
+    port: int
+    roots: list[int]
+    ground: Ground
+    requests: list[bytes]
+    count: int = field(default=0)
+
+    def __call__(self, _: int) -> Reading:
+        """One round. Raises VoidRound for an answer that is not 200, or one that does not allow."""
+        ready = [self.requests[n % len(self.requests)] for n in range(self.count)]
+        meter = self.ground.cpu(self.roots, "gate")
+        meter.start()
+        outcome = load.drive(self.port, ready, CONNECTIONS)
+        spent = meter.spent()
+        if not outcome.clean or b'"allowed":true' not in outcome.last_body:
+            raise VoidRound(f"{self.name} answered {dict(outcome.statuses)}: {outcome.last_body[:200]!r}")
+        return Reading(self.count, spent, outcome.seconds)
+
+
+def measure(ground: Ground, app: Flask, cast: Cast, key: str, sizes: Sizes, tell: Tell) -> Figure:
+    """P7, on a database of its own."""
+    statements = max(_statements(app, cast, key, known) for known in (True, False))
+    ground.create("gate", ground.full("seed"))
+    with ExitStack() as stack:
+        target = "tests.bench.bare_json:application"
+        port, server = stack.enter_context(usage_side.serving(ground, "gate", target))
+        roots = [server.pid, *([ground.redis_pid] if ground.redis_pid else [])]
+        asked = [usage_side.post(port, usage_side.CHECK, key, who.code, BODY) for who in cast.vendors]
+        cold = [one.replace(b"\r\n", b"\r\nX-Bench-Forget: 1\r\n", 1) for one in asked]
+        bare = [usage_side.post(port, BARE, key, who.code, BODY) for who in cast.vendors]
+        sides: dict[str, Side] = {
+            name: Asked(name, port, roots, ground, ready, sizes.webhooks)
+            for name, ready in (("asked", cold), ("rights known", asked), ("bare", bare))
+        }
+        taken = rounds.take(sides, sizes.rounds, tell)
+    return _figure(taken, statements)
+
+
+def _statements(app: Flask, cast: Cast, key: str, known: bool) -> int:
+    """How many one question sends, its key's use being noted already. Raises RuntimeError when it is not answered."""
+    from portal.accounts import callers
+    from portal.kit.db import db
+
+    client, headers = app.test_client(), programs.bearer(key, cast.vendors[0].code)
+    with app.app_context():
+        client.post(usage_side.CHECK, json=BODY, headers=headers)
+        if not known:
+            callers.forget()
+        with counted(db.engine) as seen:
+            answer = client.post(usage_side.CHECK, json=BODY, headers=headers)
+        db.session.remove()
+        db.engine.dispose()
+    if answer.status_code != 200:
+        raise RuntimeError(f"the gate answered {answer.status_code}")
+    return len(seen)
+
+
+def _figure(taken: dict[str, list[Reading]], statements: int) -> Figure:
+    cpu = {name: rounds.cpu(readings) for name, readings in taken.items()}
+    cold, warm = ratios(cpu["asked"], cpu["bare"]), ratios(cpu["rights known"], cpu["bare"])
+    lines = [Line(f"{name}: CPU a request", "µs", spread(values)) for name, values in cpu.items()]
+    lines += [Line(f"{name}: requests", "1/s", spread(rounds.rate(readings))) for name, readings in taken.items()]
+    lines += [Line("asked ÷ bare", "×", cold, 2), Line("rights known ÷ bare", "×", warm, 2)]
+    goals = [
+        Goal("asked, against a bare JSON route", cold.median, "at most", 1.7),
+        Goal("with known rights, against a bare JSON route", warm.median, "at most", 1.2),
+        Goal("statements, who calls included", statements, "at most", 1, 0),
+    ]
+    return Figure("P7", "Asking the gate by program", HOW, lines, goals, NOTES)
+
+
+HOW = """\
+`POST /api/v1/entitlements/check` for ten vendors in turn with a platform's key, over 8 kept connections. The floor is \
+a route in the same process behind the same hooks, which parses its body and answers the same JSON without a key or a \
+query. CPU is that of the web process, of Redis, which counts requests, and of the database's backends."""
+NOTES = (
+    "“Rights known” is the product as it runs: the process keeps a vendor's grants by their version, and the one "
+    "statement reads key, vendor, standing, version and counter. It is never older than that statement. “Asked” "
+    "forgets them before each request, so that the grants are read as well.",
+)

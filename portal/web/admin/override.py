@@ -81,7 +81,7 @@ def _others(held: list[Right]) -> list[tuple[str, str]]:
 @audience.staff(StaffKind.FINANCE)
 def form(vendor_id: int) -> Response:
     """The modal for the limit or feature that the address names, or the page where there is no JavaScript."""
-    return _show(vendor_id, OverrideForm(None), request.args.get("what", ""))
+    return _show(vendor_id, OverrideForm(None), request.args.get("what", ""), fresh=True)
 
 
 @blueprint.post("/admin/vendors/<int:vendor_id>/override")
@@ -136,7 +136,7 @@ def _end_of(last: date) -> datetime:
     return datetime.combine(last, time(23, 59, 59), ZoneInfo(g.get("time_zone") or "UTC"))
 
 
-def _show(vendor_id: int, filled: OverrideForm, what: str, status: int = 200) -> Response:
+def _show(vendor_id: int, filled: OverrideForm, what: str, status: int = 200, *, fresh: bool = False) -> Response:
     head = vendor_detail.head(vendor_id)
     kind, key = _named(what)
     filled.what.data = what
@@ -145,6 +145,9 @@ def _show(vendor_id: int, filled: OverrideForm, what: str, status: int = 200) ->
                                 (NONE, _("Not included"))]  # fmt: skip
     found = rights.read(vendor_id, clock.business())
     held = next((right for right in found.rights if (right.kind, right.key) == (kind, key)), None)
+    if fresh and held is not None:
+        filled.amount.data, filled.level.data = held.amount, held.level or NONE
+        filled.unlimited.data = kind == Kind.LIMIT and held.amount is None
     return responder.respond(
         TEMPLATE, "modal", status=status, head=head, form=filled, kind=kind.value, name=_(name_of(kind, key)),
         held=held, addons=found.addons, say=right_words, possible=queries.version(vendor_id) is not None,

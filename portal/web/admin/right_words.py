@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask_babel import gettext as _
 
-from portal.catalog.rules import FEATURE_NAMES, LEVEL_NAMES, Metric
+from portal.catalog.rules import FEATURE_NAMES, LEVEL_NAMES, ON, Metric
 from portal.entitlements.explain import Part, Right
 from portal.entitlements.rules import Kind, Source
 from portal.reporting.rights import AddonName
@@ -46,6 +46,8 @@ def _reason(kind: Kind, part: Part, addons: dict[str, AddonName]) -> str:
     shown = value(kind, part.amount, part.level)
     if part.source == Source.OVERRIDE:
         return _override(shown, part)
+    if part.source == Source.TIER and part.level == ON:
+        return _("part of %(tier)s", tier=filters.translated(part.name or part.ref))
     if part.source == Source.TIER:
         return _("%(value)s from %(tier)s", value=shown, tier=filters.translated(part.name or part.ref))
     added = addons.get(part.ref)

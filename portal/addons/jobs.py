@@ -27,10 +27,10 @@ def step(step_id: int) -> None:
     runner.run(step_id)
 
 
-@periodic("addons.tend", every=timedelta(minutes=1))
+@periodic("addons.tend", every=timedelta(minutes=10))
 @task("addons.tend")
 def tend() -> None:
-    """Write one job per step whose time has come or whose worker died."""
+    """Write one job per step whose own job was lost, whose worker died, or whose time came by moving the clock."""
     now = clock.business()
     for vendor_id, step_id in list(tending.due_steps(now)):
         # Named by the moment: a job that came too early for its step must not be the last one.

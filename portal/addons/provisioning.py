@@ -5,7 +5,7 @@ Everything here runs inside the caller's unit of work and under the locks of ``p
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from portal.addons import outcomes, providers
@@ -130,16 +130,20 @@ def go_on(held: Held, *, now: datetime) -> None:
 
 
 def try_at(step: ProvisioningStep, moment: datetime, *, now: datetime) -> None:
-    """Have a step tried at ``moment``: by a job at once when that is now, else by the tending that runs each minute."""
+    """Have a step tried at ``moment``: by a job that waits until then, or, for looks at what waits for a person, by
+    the tending that finds every ten minutes what is due (also where a job was lost or business time was moved).
+    """
     step.next_try_at = moment
     db.session.flush()
-    if moment <= now:
-        outbox.enqueue(
-            "addons.step",
-            dedupe_key=f"addons.step:{step.id}:{moment.isoformat()}",
-            vendor_id=step.vendor_id,
-            step_id=step.id,
-        )
+    if moment > now and step.state != StepState.RETRYING:
+        return
+    outbox.enqueue(
+        "addons.step",
+        dedupe_key=f"addons.step:{step.id}:{moment.isoformat()}",
+        delay=max(moment - now, timedelta()),
+        vendor_id=step.vendor_id,
+        step_id=step.id,
+    )
 
 
 def _finish(held: Held, now: datetime) -> None:

@@ -243,7 +243,7 @@ class RunRow:
 
 def page(chosen: str, cursor: str | None, now: datetime) -> Page[RunRow]:
     """One page of runs, the newest first; one statement. NotFound for a cursor that this list did not make."""
-    paging.check(cursor, (datetime, int))
+    paging.check(cursor, (int,))
     other = aliased(ProvisioningStep)
     position = (
         select(func.min(other.position))
@@ -264,8 +264,7 @@ def page(chosen: str, cursor: str | None, now: datetime) -> Page[RunRow]:
         .outerjoin(ProvisioningStep, current)
         .where(_narrowed(chosen, now))
     )  # fmt: skip
-    keys = ((ProvisioningRun.created_at, "desc"), (ProvisioningRun.id, "desc"))
-    found = paging.fetch(statement, keys, cursor, SIZE)  # type: ignore[arg-type]
+    found = paging.fetch(statement, ((ProvisioningRun.id, "desc"),), cursor, SIZE)
     return Page([_row(row) for row in found.rows], found.previous, found.next)
 
 

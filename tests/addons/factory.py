@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from portal.addons import jobs as addon_jobs
 from portal.addons import provisioning
 from portal.addons.models import ProvisioningLog, ProvisioningRun, ProvisioningStep, VendorAddon
 from portal.addons.rules import AddonStatus, Origin, RunKind
@@ -49,9 +50,10 @@ def begin(addon_id: int, kind: RunKind = RunKind.SETUP, **given: Any) -> int:
 
 
 def tend() -> int:
-    """What the clock brings by now, and all that follows."""
+    """What the clock brings by now, and all that follows; steps are looked after as if ten minutes were over."""
     with unit_of_work():
         insert_due()
+        addon_jobs.tend()
     return jobs.run_all()
 
 

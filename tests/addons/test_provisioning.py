@@ -337,3 +337,14 @@ def test_storage_is_there_at_once(ada: Someone) -> None:
     assert factory.addon_row(addon_id).status == AddonStatus.ACTIVE
     # 10 GB each, twice.
     assert entitlements.rights(ada.vendor_id, clock.business()).limits["storage_gb"] == 20
+
+
+def test_a_retry_has_its_own_job_that_waits_until_then(ada: Someone, provider: Provider) -> None:
+    run_id = factory.begin(remote(ada, provider))
+    provider.down = True
+    jobs.run_all()
+    step = factory.steps(run_id)[0]
+    (waiting,) = db.session.query(OutboxJob).filter_by(task="addons.step", state="pending")
+    assert waiting.args == {"step_id": step.id}
+    # The first gap is a minute.
+    assert 50 <= (waiting.run_at - clock.wall()).total_seconds() <= 61

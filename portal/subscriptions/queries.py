@@ -78,7 +78,7 @@ class Ending:
     at_period_end: bool
     feedback: str | None
     comment: str | None
-    period_end: datetime
+    ends_at: datetime
     version: int
     stripe_subscription_id: str | None
 

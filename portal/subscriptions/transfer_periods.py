@@ -122,7 +122,7 @@ def _to_transfer(subscription: VendorSubscription) -> None:
     """What an earlier life with Stripe left behind does not count any more."""
     subscription.provider, subscription.payment_method = Provider.TRANSFER, None
     subscription.stripe_subscription_id = subscription.stripe_item_id = subscription.stripe_schedule_id = None
-    subscription.cancel_at_period_end = False
+    subscription.cancel_at_period_end, subscription.cancel_at = False, None
     endings.forget(subscription)
 
 

@@ -91,7 +91,7 @@ def cancel(vendor_id: int) -> Response:
     if at_once:
         message = _("The subscription of %(vendor)s has ended.", vendor=head.name)
     else:
-        ends = filters.day(now.period_end)
+        ends = filters.day(now.ends_at)
         message = _("The subscription of %(vendor)s ends on %(day)s.", vendor=head.name, day=ends)
     return responder.done(here, message, *EVENTS)
 

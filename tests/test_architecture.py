@@ -82,7 +82,7 @@ def test_addresses_are_typed_and_in_kebab_case(built_app: Flask) -> None:
         for part in re.sub(r"<[^>]*>", "", rule.rule).split("/"):
             assert re.fullmatch(r"[a-z0-9.-]*", part), rule.rule
         for argument in re.findall(r"<([^>]*)>", rule.rule):
-            known = argument in ("code", "token") or argument.startswith(("int:", "path:"))
+            known = argument in ("code", "token", "feature", "name") or argument.startswith(("int:", "path:"))
             assert known, f"{rule.rule}: say what {argument} is"
 
 

@@ -1,10 +1,12 @@
 """What the people of the demo do, each by the verb that the pages use. Every act can be repeated without harm."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from zlib import crc32
 
 from flask import current_app
 
+from portal.accounts import invitations
 from portal.accounts import service as accounts
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Cycle, Metric, Price
@@ -14,6 +16,7 @@ from portal.cli import demo_stripe
 from portal.cli.conduct import ConductorError
 from portal.cli.demo_cast import ADMIN_EMAIL, ADMIN_NAME, PASSWORD, Change, Vendor
 from portal.credits import service as credits
+from portal.entitlements import metering
 from portal.identity import links, passwords
 from portal.identity import queries as people
 from portal.identity import service as identity
@@ -28,6 +31,7 @@ from portal.subscriptions import queries as held
 from portal.subscriptions.rules import Provider, When, is_open, usage_window
 from portal.usage import queries as usage_queries
 from portal.usage import service as usage
+from portal.usage.rules import Event
 
 
 def hire() -> None:
@@ -60,6 +64,21 @@ def join(vendor: Vendor) -> None:
         with tenancy.scoped(made.vendor.id):
             for metric, quantity in vendor.levels.items():
                 usage.record(made.vendor.id, metric, quantity, key=f"demo:start:{metric}", at=now, period_start=now)
+
+
+def gather(vendor: Vendor) -> None:
+    """The owner invites the colleagues, and each makes a login by the link."""
+    vendor_id, owner = _found(vendor)
+    domain = vendor.email.rpartition("@")[2]
+    for colleague in vendor.team:
+        email = f"{colleague.name.split()[0].lower()}@{domain}"
+        if _user(email):
+            continue
+        hashed, now = passwords.hashed(PASSWORD), clock.business()
+        with tenancy.scoped(vendor_id), unit_of_work():
+            invited = invitations.invite(vendor_id, email, colleague.role, locale="en", actor=owner, now=now)
+            link = links.make_invitation(invited.id, invited.created_at)
+            invitations.join_as_new(link, colleague.name, hashed, locale="en", now=now)
 
 
 def pay(vendor: Vendor) -> None:
@@ -107,8 +126,15 @@ def sell(vendor: Vendor, at: datetime) -> None:
         if not is_open(present.status) or orders < 1:
             return
         with unit_of_work():
-            key = f"demo:orders:{at:%Y-%m-%d}"
-            usage.record(vendor_id, Metric.ORDERS, orders, key=key, at=at, period_start=month)
+            metering.record_batch(vendor_id, list(_orders(orders, at)), now=at)
+
+
+def _orders(number: int, at: datetime) -> Iterator[Event]:
+    """The day's orders as the shop reports them: a third came by the marketplace, the rest through the website."""
+    parts = {"marketplace": number // 3, "website": number - number // 3}
+    for where, quantity in parts.items():
+        if quantity:
+            yield Event(f"demo:orders:{at:%Y-%m-%d}:{where}", Metric.ORDERS, quantity, at, where)
 
 
 def orders_on(vendor: Vendor, at: datetime) -> int:

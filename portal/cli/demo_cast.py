@@ -6,6 +6,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from portal.catalog.rules import Cycle, Metric
+from portal.identity.rules import Role
 
 #: The one password of the demo. Production refuses the demo, so it opens nothing that matters.
 PASSWORD = "walnut-lantern-harbour-7"  # noqa: S105 - shown to everybody who starts the demo
@@ -26,6 +27,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Colleague:
+    """Somebody whom the owner invites on the first day, and who joins."""
+
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
 class Vendor:
     """One vendor's story. Days count back from the present; ``pays_after`` counts from joining.
 
@@ -40,6 +49,7 @@ class Vendor:
     joined: int
     orders: int
     levels: Mapping[Metric, int]
+    team: tuple[Colleague, ...] = ()
     cycle: Cycle = Cycle.MONTHLY
     pays_after: int | None = None
     card: str = ""
@@ -48,8 +58,13 @@ class Vendor:
     gift: int = 0
 
 
-def _levels(products: int, team: int, sites: int) -> Mapping[Metric, int]:
-    return MappingProxyType({Metric.PRODUCTS: products, Metric.TEAM_MEMBERS: team, Metric.SITES: sites})
+def _levels(products: int, sites: int) -> Mapping[Metric, int]:
+    return MappingProxyType({Metric.PRODUCTS: products, Metric.SITES: sites})
+
+
+def _colleagues(*names: str) -> tuple[Colleague, ...]:
+    """The first of them is a manager, the others are members."""
+    return tuple(Colleague(name, Role.MEMBER if place else Role.MANAGER) for place, name in enumerate(names))
 
 
 #: Everybody, in the order in which they join.
@@ -65,7 +80,7 @@ CAST = (
         card="4242424242420000",
         orders=6,
         ceiling=96,
-        levels=_levels(188, 1, 1),
+        levels=_levels(188, 1),
     ),
     Vendor(
         name="Nordlicht Ceramics",
@@ -76,7 +91,8 @@ CAST = (
         pays_after=9,
         card="4242424242420018",
         orders=9,
-        levels=_levels(640, 2, 2),
+        levels=_levels(640, 2),
+        team=_colleagues("Wiebke Janssen"),
         gift=250,
     ),
     Vendor(
@@ -89,7 +105,8 @@ CAST = (
         pays_after=13,
         card="4242424242420026",
         orders=45,
-        levels=_levels(5210, 7, 4),
+        levels=_levels(5210, 4),
+        team=_colleagues("Erik Lund", "Priya Nair", "Tom Okafor", "Ana Sousa", "Ben Carter", "Yuki Mori"),
     ),
     Vendor(
         name="Meridian Living",
@@ -100,7 +117,7 @@ CAST = (
         pays_after=5,
         card="4242424242420034",
         orders=3,
-        levels=_levels(96, 1, 1),
+        levels=_levels(96, 1),
         change=Change("professional", ago=10),
     ),
     Vendor(
@@ -112,7 +129,8 @@ CAST = (
         pays_after=12,
         card="4242424242420042",
         orders=21,
-        levels=_levels(74, 4, 2),
+        levels=_levels(74, 2),
+        team=_colleagues("Nils Berg", "Sara Haugen", "Ola Vik"),
         change=Change("professional", ago=4, at_next_cycle=True),
     ),
     Vendor(
@@ -122,7 +140,8 @@ CAST = (
         tier="professional",
         joined=26,
         orders=4,
-        levels=_levels(41, 2, 1),
+        levels=_levels(41, 1),
+        team=_colleagues("Greta Brandt"),
     ),
     # Its first charge, 14 days after joining, was refused four days ago.
     Vendor(
@@ -134,7 +153,7 @@ CAST = (
         pays_after=8,
         card="4000000000000341",
         orders=2,
-        levels=_levels(120, 1, 1),
+        levels=_levels(120, 1),
     ),
     # The visitor's own: nine days into a trial of 14, nothing paid yet.
     Vendor(
@@ -144,6 +163,7 @@ CAST = (
         tier="professional",
         joined=9,
         orders=12,
-        levels=_levels(312, 2, 1),
+        levels=_levels(312, 1),
+        team=_colleagues("Deniz Kaya"),
     ),
 )

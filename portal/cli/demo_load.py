@@ -123,6 +123,7 @@ def timeline(present: datetime) -> Iterator[Act]:
 
 def _story(vendor: Vendor, ago: Callable[[float], datetime]) -> Iterator[Act]:
     yield Act(ago(vendor.joined), f"{vendor.name} signs up", partial(demo_acts.join, vendor))
+    yield Act(ago(vendor.joined), "", partial(demo_acts.gather, vendor))
     if vendor.pays_after is not None:
         at = ago(vendor.joined - vendor.pays_after)
         yield Act(at, f"{vendor.name} adds a card", partial(demo_acts.pay, vendor))

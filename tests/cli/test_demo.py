@@ -15,7 +15,7 @@ from portal.cli import demo, demo_acts, demo_cast, demo_load
 from portal.cli.demo_cast import CAST
 from portal.credits import queries as credits
 from portal.identity import flows as identity
-from portal.identity.models import Vendor
+from portal.identity.models import Membership, User, Vendor
 from portal.kit import clock, tenancy
 from portal.kit.db import db
 from portal.sandbox.cards import CARDS, plausible
@@ -85,6 +85,11 @@ def test_a_short_demo_ends_in_the_present(fresh: None, short: None, run: Run, tr
     days = [kilim.started_at + timedelta(days=9 - day - 0.25) for day in range(9)]
     assert metered("Kilim House")["orders"].used == sum(demo_acts.orders_on(KILIM, day) for day in days)
     assert metered("Kilim House")["products"].used == 312
+    # The owner and one colleague, who was invited and joined: two seats, two people.
+    assert metered("Kilim House")["team_members"].used == 2
+    kilims = db.session.scalar(select(Vendor.id).where(Vendor.name == "Kilim House"))
+    people = db.session.execute(select(User.name, Membership.role).join(User).where(Membership.vendor_id == kilims))
+    assert sorted(map(tuple, people)) == [("Deniz Kaya", "manager"), ("Elif Aydin", "owner")]
     assert credits.verify() == []
 
     code, said = run(demo.group, "sign-ins")

@@ -11,7 +11,7 @@ from portal.addons.purchase import Wish
 from portal.addons.queries import Had
 from portal.addons.rules import AddonStatus, Origin
 from portal.addons.service import Paid
-from portal.billing import stripe_invoice, tax
+from portal.billing import methods, stripe_invoice, tax
 from portal.billing.stripe_invoice import StripeInvoice
 from portal.gateways import stripe
 from portal.gateways.stripe import CardRefused, StripeMismatch
@@ -28,6 +28,7 @@ from portal.subscriptions.flows import figures as stripe_figures
 from portal.subscriptions.history import lock, lock_if_any
 from portal.subscriptions.item_flows import ItemState
 from portal.subscriptions.mirror import keep_invoice
+from portal.subscriptions.queries import Held
 from portal.subscriptions.rules import Provider, preview_holds
 
 #: How often a fetch is repeated because the row changed while Stripe was answering.
@@ -198,7 +199,7 @@ def keep(addon_id: int, vendor_id: int, price_id: int) -> None:
     had, found, now = queries.one(vendor_id, addon_id), purchase.offer(price_id), clock.business()
     try:
         paid = _charged(had, found, now)
-    except (CardRefused, Conflict, PaymentRequired):
+    except (CardRefused, Conflict, NotFound, PaymentRequired):
         with unit_of_work():
             service.end(service.locked(addon_id, vendor_id), "unpaid", actor=SYSTEM, now=now)
         return
@@ -226,12 +227,20 @@ def _charged(had: Had, found: purchase.Offer, now: datetime) -> Paid:
         "items": [{"price": found.stripe_price_id, "quantity": had.quantity}],
         "billing_mode": {"type": "flexible"},
         "metadata": {"vendor": str(had.vendor_id), "addon": str(had.id), "kind": "addon"},
+        "default_payment_method": _card_of(held),
         "payment_behavior": "error_if_incomplete",
         **tax.stripe_params(),
     }
     end_reading()
     own = mirror.read(stripe.current().subscription_create(params, key))
     return Paid("stripe", found.price_id, own.period_start, own.period_end, own.period_start, own.id, own.item_id)
+
+
+def _card_of(held: Held) -> str | None:
+    """What the tier is paid with: Checkout keeps it with the subscription, not always with the customer."""
+    end_reading()
+    document = stripe.current().subscription(str(held.stripe_subscription_id))
+    return tier.id_of(document.get("default_payment_method")) or methods.default_of(held.vendor_id)
 
 
 # another size or number -----------------------------------------------------------------------------------------------

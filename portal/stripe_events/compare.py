@@ -73,13 +73,14 @@ def compare(vendor_id: int) -> list[Difference]:
     if found is None or found.stripe_customer_id is None:
         return []
     ours, waiting = _ours(vendor_id, found.stripe_customer_id), orders.open_of(vendor_id)
+    for_addons = orders.open_of(vendor_id, "addon")
     end_reading()
     gateway = stripe.current()
     documents = gateway.subscriptions(ours.customer_id)
     invoices = gateway.invoices(ours.customer_id)
     return [
-        *_orders([order for order in waiting if order.stripe_session_id]),
-        *_subscription(ours, documents, [str(order.id) for order in waiting]),
+        *_orders([order for order in [*waiting, *for_addons] if order.stripe_session_id]),
+        *_subscription(ours, documents, [str(order.id) for order in waiting], {str(order.id) for order in for_addons}),
         *compare_addons.of_addons(vendor_id, _tiers(ours, documents), documents),
         *_invoices(ours, list(reversed(invoices))),
         *compare_money.of_money_back(vendor_id, ours.customer_id),
@@ -133,7 +134,9 @@ def _orders(waiting: list[orders.OrderView]) -> Iterator[Difference]:
             yield Difference("order", "open", theirs, str(order.id), str(order.id))
 
 
-def _subscription(ours: Ours, documents: list[Document], waiting: list[str]) -> Iterator[Difference]:
+def _subscription(
+    ours: Ours, documents: list[Document], waiting: list[str], for_addons: set[str]
+) -> Iterator[Difference]:
     kept = ours.held.stripe_subscription_id if ours.held else None
     mine = next((each for each in documents if each["id"] == kept), None)
     if kept and mine is None:
@@ -145,7 +148,7 @@ def _subscription(ours: Ours, documents: list[Document], waiting: list[str]) -> 
         named = (document.get("metadata") or {}).get("order")
         if document["id"] == kept or document["id"] in ours.past or document["status"] in OVER:
             continue
-        if document["id"] in ours.own_addons:
+        if document["id"] in ours.own_addons or named in for_addons:  # the order itself differs, and brings it
             continue
         if kept is None and mine is None and named in waiting:
             mine = document

@@ -1,0 +1,196 @@
+"""Lives of add-ons at Stripe: many hands, lost events, a card that fails, a plan that ends or shrinks."""
+
+import threading
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from portal.addons import endings, included, service
+from portal.addons.rules import AddonStatus, Origin
+from portal.catalog import queries as catalog
+from portal.catalog.models import AddonProduct
+from portal.catalog.rules import Cycle
+from portal.checkout import addon_flows
+from portal.checkout.models import Purchase
+from portal.kit import clock, jobs, tenancy
+from portal.kit.actor import SYSTEM
+from portal.kit.db import db
+from portal.kit.unit_of_work import unit_of_work
+from portal.stripe_events import reconcile
+from portal.subscriptions import change_flows
+from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.history import lock, note
+from portal.subscriptions.rules import Status, When
+from tests.addons.buying import MYSHOP, buys, live, price_of, row, wish
+from tests.stripe_events.life import end_trial
+from tests.support.scenes import Scene
+from tests.support.servers import Sandbox
+from tests.support.stories import (
+    Somebody,
+    lives_on,
+    mails_to,
+    opens_checkout,
+    own_card,
+    pays,
+    push_catalog,
+    settle,
+    signs_up,
+    stripe_post,
+)
+from tests.support.travel import Travel
+
+pytestmark = pytest.mark.usefixtures("unscoped")
+HANDS = 20
+
+
+@pytest.fixture
+def payer(client: FlaskClient, sandbox: Sandbox, scene: Scene) -> Somebody:
+    """Professional, which includes a domain, paid monthly by card since today."""
+
+    def pay() -> Somebody:
+        push_catalog()
+        who = signs_up("professional")
+        end_trial(who)
+        pays(opens_checkout(who, "professional"), own_card(1))
+        settle(sandbox, client)
+        return who
+
+    return scene("a professional payer", pay)
+
+
+def test_twenty_hands_fulfil_once(catalog: Flask, client: FlaskClient, sandbox: Sandbox, payer: Somebody) -> None:
+    """Tried once without the check of the order's state: twenty rows were tried, and the second broke on its index."""
+    started = buys(payer, wish("custom-domain"))
+    pays(str(started.url), own_card(2))
+    db.session.remove()
+    ready, out = threading.Barrier(HANDS), []
+
+    def hand() -> None:
+        with catalog.app_context(), tenancy.unscoped("a test"):
+            ready.wait(timeout=30)
+            try:
+                out.append(str(addon_flows.fulfil(started.order_id)))
+            finally:
+                db.session.remove()
+
+    threads = [threading.Thread(target=hand) for _ in range(HANDS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert out == ["fulfilled"] * HANDS
+    assert len(live(payer)) == 1
+    assert db.session.query(Purchase).filter_by(kind="addon").count() == 1
+
+
+def test_lost_events_are_made_good(client: FlaskClient, sandbox: Sandbox, payer: Somebody) -> None:
+    """Nobody hears of the payment: the nightly comparison finds the order and brings the add-on."""
+    started = buys(payer, wish("custom-domain"))
+    pays(str(started.url), own_card(2))
+    reconcile.repair(payer.id, actor=SYSTEM)
+    (addon,) = live(payer)
+    assert addon.stripe_subscription_id is not None
+    jobs.run_all()
+    assert reconcile.repair(payer.id, actor=SYSTEM) == []
+
+
+def test_what_was_paid_a_moment_ago_does_not_end(
+    client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
+) -> None:
+    started = buys(payer, wish("custom-domain"))
+    pays(str(started.url), own_card(2))
+    settle(sandbox, client)
+    (addon,) = live(payer)
+    with unit_of_work():
+        found = service.locked(addon.id, payer.id)
+        service.fell_behind(found, since=clock.business(), now=clock.business())
+    travel.on(days=8)
+    assert [addon_id for _, addon_id, _ in endings.due_unpaid(clock.business())] == [addon.id]
+    endings.end_unpaid(payer.id, addon.id)
+    assert not row(addon.id).is_over, "Stripe says it is paid: that is seen before anything ends"
+    assert row(addon.id).past_due_since is None
+
+
+def test_the_included_domain_is_kept_as_it_was_confirmed(
+    client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
+) -> None:
+    """Down to Essential: 1500 a year from the card on file, on a subscription of its own; the same row goes on."""
+    product = db.session.scalar(db.select(AddonProduct.id).where(AddonProduct.code == "custom-domain"))
+    with unit_of_work():
+        made = included.set_up(payer.id, product or 0, dict(MYSHOP), actor=payer.actor, now=clock.business())
+        addon_id = made.id
+    jobs.run_all()
+    essential = catalog_price("essential")
+    decided = {"addons": [{"code": "custom-domain", "name": "Custom domain", "variant": "", "quantity": 1, "keep": True,
+                           "price_id": price_of("custom-domain"), "cycle": "yearly", "minor": 1500,
+                           "currency": "EUR"}]}  # fmt: skip
+    change_flows.change_tier(
+        payer.id, essential, When.NEXT, actor=payer.actor, base_version=subscriptions.held(payer.id).version,
+        choices=decided,
+    )  # fmt: skip
+    settle(sandbox, client)
+    lives_on(sandbox, client, travel, step=24, days=33)
+    kept = row(addon_id)
+    assert (kept.origin, kept.provider, kept.is_over) == (Origin.BOUGHT, "stripe", False)
+    assert kept.stripe_subscription_id is not None and kept.total is not None and kept.total.minor == 1500
+    assert "addon_ended" not in mails_to(payer)
+
+
+def catalog_price(tier: str) -> int:
+    found = catalog.offer(tier, Cycle.MONTHLY)
+    assert found is not None
+    return found.id
+
+
+def test_the_plan_ends_and_a_paid_year_stays_until_its_end(
+    client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
+) -> None:
+    started = buys(payer, wish("custom-domain"))
+    pays(str(started.url), own_card(2))
+    settle(sandbox, client)
+    (addon,) = live(payer)
+    held = subscriptions.held(payer.id)
+    stripe_post(sandbox, f"subscriptions/{held.stripe_subscription_id}", cancel_at_period_end="true")
+    settle(sandbox, client)
+    lives_on(sandbox, client, travel, step=24, days=32)
+    assert subscriptions.held(payer.id).status == Status.CANCELLED
+    assert (row(addon.id).cancel_at_period_end, row(addon.id).ends_at) == (True, addon.period_end)
+    assert not row(addon.id).is_over
+
+
+@pytest.mark.parametrize("pays_again", [False, True])
+def test_closed_for_thirty_days_after_two_mails(
+    client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel, pays_again: bool
+) -> None:
+    """Grace 7 days: suspended on day 7, warned on days 23 and 34, over on day 37."""
+    started = buys(payer, wish("custom-domain"))
+    pays(str(started.url), own_card(2))
+    settle(sandbox, client)
+    (addon,) = live(payer)
+    with unit_of_work():
+        subscription = lock(payer.id)
+        subscription.status, subscription.past_due_since = Status.SUSPENDED, clock.business()
+        note(subscription, "status_changed", actor=SYSTEM, now=clock.business(), before="past_due", after="suspended")
+
+    def day(number: int) -> list[int]:
+        travel.on(days=number)
+        found = [(due.vendor_id, due.day) for due in endings.due(clock.business())]
+        for vendor_id, which in found:
+            endings.tend(vendor_id, which)
+            endings.tend(vendor_id, which)
+        return [which for _, which in found]
+
+    assert day(7 + 15) == []
+    assert day(1) == [16]
+    assert day(11) == [27]
+    assert mails_to(payer)["addons_closing"] == 2
+    if pays_again:
+        with unit_of_work():
+            lock(payer.id).status = Status.ACTIVE
+        assert day(3) == []
+        assert not row(addon.id).is_over
+        return
+    assert day(3) == [30]
+    assert row(addon.id).status == AddonStatus.CANCELLED
+    assert mails_to(payer)["addon_ended"] == 1

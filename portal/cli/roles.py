@@ -12,6 +12,6 @@ def register(app: Flask) -> None:
 @click.command("roles", help="Print docs/roles.md anew from what the routes declare.")
 def roles() -> None:
     """Print the page."""
-    from portal.web import roles as table
+    from portal.web.kit import roles as table
 
     click.echo(table.page(current_app), nl=False)

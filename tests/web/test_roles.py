@@ -7,8 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from portal.identity.rules import Role, at_least
-from portal.web import roles
-from portal.web.kit import audience
+from portal.web.kit import audience, roles
 from portal.web.kit.audience import Side
 from tests.support import people, teams
 from tests.test_routes import Route, of_side, routes

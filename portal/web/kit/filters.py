@@ -68,7 +68,7 @@ def iso(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def number(value: int | float) -> str:
+def number(value: int | float | Decimal) -> str:
     """10,000 in the reader's language."""
     return format_decimal(value, locale=_locale())
 

@@ -49,13 +49,14 @@ _quotes: dict[str, tuple[datetime, Quote]] = {}
 _lock = Lock()
 
 
-def ask(vendor_id: int, text: str) -> Availability:
+def ask(vendor_id: int, text: str, *, ask_registrar: bool = True) -> Availability:
     """What is known of the name in ``text``. Invalid (field ``domain``) for what is no name of one's own.
 
-    Never raises for a registrar that is away: that is unknown.
+    Never raises for a registrar that is away: that is unknown, as it is when it is not to be asked.
     """
     name = domain_names.parse(text)
-    return Availability(name, _known_here(vendor_id, name) or _asked(name), name.shown != text.strip())
+    answer = _known_here(vendor_id, name) or (_asked(name) if ask_registrar else Answer.UNKNOWN)
+    return Availability(name, answer, name.shown != text.strip())
 
 
 def _known_here(vendor_id: int, name: DomainName) -> Answer | None:

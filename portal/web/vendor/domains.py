@@ -79,16 +79,15 @@ def add(code: str) -> Response:
 @audience.vendor()
 def availability(code: str) -> Response:
     """What is known of the name that is being typed; 422 with the reason for what is none."""
-    vendor, typed = signed_in.vendor(), request.args.get("domain", "")
-    if not typed.strip():
-        return responder.respond("vendor/domains/availability.html", "answer", vendor=vendor, found=None, refusal="")
+    vendor, typed, own = signed_in.vendor(), request.args.get("domain", ""), "own" in request.args
+    found, refusal = None, ""
     try:
-        found, refusal = names.ask(vendor.id, typed), ""
+        found = names.ask(vendor.id, typed, ask_registrar=not own) if typed.strip() else None
     except Invalid as error:
-        found, refusal = None, _(error.fields[domain_names.FIELD])
+        refusal = _(error.fields[domain_names.FIELD])
     return responder.respond(
-        "vendor/domains/availability.html", "answer", status=200 if found else 422, vendor=vendor, found=found,
-        refusal=refusal,
+        "vendor/domains/availability.html", "answer", status=422 if refusal else 200, vendor=vendor, found=found,
+        own=own, refusal=refusal,
     )  # fmt: skip
 
 
@@ -171,7 +170,7 @@ def _ask_removal(vendor: VendorAtDoor, row: DomainRow, refused: PortalError | No
 
 def _ask(vendor: VendorAtDoor, refused: PortalError | None = None, *, full: PortalError | None = None) -> Response:
     errors = {name: _(message) for name, message in refused.fields.items()} if refused else {}
-    told = refused or full
+    told = refused or (full if request.method == "POST" else None)
     return responder.respond(
         "vendor/domains/add.html", "modal", status=told.status if told else 200, vendor=vendor, full=full,
         sent={"domain": request.form.get("domain", "")[:300]}, errors=errors, ask_how=False,

@@ -151,8 +151,10 @@ def _one(vendor: VendorAtDoor, mailbox_id: int) -> MailboxRow:
 
 
 def _ask(vendor: VendorAtDoor, filled: MailboxForm, *, full: PortalError | None = None, status: int = 200) -> Response:
+    if full is not None and request.method == "POST":
+        status = full.status
     return responder.respond(
-        "vendor/mailboxes/new.html", "modal", status=full.status if full else status, vendor=vendor, form=filled,
+        "vendor/mailboxes/new.html", "modal", status=status, vendor=vendor, form=filled,
         full=full, places=_ready(vendor), chosen=request.form.get("domain", type=int),
         by_hand=gateway.current() is None,
     )  # fmt: skip

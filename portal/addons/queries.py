@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.engine import Row
 
 from portal.addons.models import VendorAddon
@@ -119,6 +119,28 @@ def _had(row: Row[Any]) -> Had:
         cycle=Cycle(cycle) if cycle else None,
         next_each=Money(next_minor, currency) if next_minor is not None else None,
     )
+
+
+def beside_plan(vendor_id: int) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Columns for ``subscriptions.queries.overview``: when the first add-ons renew that the plan's own subscription
+    charges (or that are asked for with it), and what those of that day cost together, in minor units.
+    """
+    v, now_price = VendorAddon.__table__.alias("beside"), AddonPrice.__table__.alias("beside_price")
+    then_price = AddonPrice.__table__.alias("beside_then")
+    renews = (
+        v.c.vendor_id == vendor_id, v.c.status != AddonStatus.CANCELLED, v.c.cancel_at_period_end.is_(False),
+        v.c.stripe_subscription_id.is_(None), v.c.price_id.is_not(None), v.c.provider != "none",
+    )  # fmt: skip
+    first = select(func.min(v.c.period_end)).where(*renews).scalar_subquery()
+    each = func.coalesce(then_price.c.amount_minor, now_price.c.amount_minor)
+    minor = (
+        select(func.sum(each * func.coalesce(v.c.next_quantity, v.c.quantity)))
+        .join(now_price, now_price.c.id == v.c.price_id)
+        .outerjoin(then_price, then_price.c.id == v.c.next_price_id)
+        .where(*renews, v.c.period_end == first)
+        .scalar_subquery()
+    )
+    return first.label("beside_at"), minor.label("beside_minor")
 
 
 def of_vendor(vendor_id: int, now: datetime) -> list[Had]:

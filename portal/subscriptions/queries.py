@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from portal.billing.models import Invoice
 from portal.billing.rules import InvoiceStatus
@@ -280,6 +280,9 @@ class Overview:
     cancel_at: datetime | None = None
     #: Paid ahead by transfer: until when, although that period has not begun.
     paid_until: datetime | None = None
+    #: The first renewal of add-ons that are charged with the plan, where it was asked for.
+    beside_at: datetime | None = None
+    beside_minor: int | None = None
 
     @property
     def ends_at(self) -> datetime:
@@ -291,8 +294,11 @@ class Overview:
         return self.trial_ends_at if self.trial_ends_at and self.trial_ends_at > now else None
 
 
-def overview(vendor_id: int) -> Overview | None:
-    """The plan card of a vendor, its pending change and credit balance in one query; None before any tier."""
+def overview(vendor_id: int, *beside: ColumnElement[Any]) -> Overview | None:
+    """The plan card of a vendor, its pending change and credit balance in one query; None before any tier.
+
+    ``beside``: what a room above adds about add-ons (``addons.queries.beside_plan``).
+    """
     to_price, to_tier = TierPrice.__table__.alias("to_price"), SubscriptionTier.__table__.alias("to_tier")
     ahead = Invoice.__table__.alias("ahead")
     open_change = and_(TierChange.subscription_id == VendorSubscription.id, TierChange.state.in_(UNDER_WAY))
@@ -311,13 +317,14 @@ def overview(vendor_id: int) -> Overview | None:
             VendorSubscription.tier_id, VendorSubscription.tier_code, VendorSubscription.price_id,
             VendorSubscription.started_at, VendorSubscription.trial_ends_at, VendorSubscription.period_start,
             VendorSubscription.period_end, VendorSubscription.cancel_at_period_end, VendorSubscription.payment_method,
-            VendorSubscription.past_due_since, VendorSubscription.cancelled_at, VendorSubscription.cancel_at, paid_until.label("paid_until"),
+            VendorSubscription.past_due_since, VendorSubscription.cancelled_at, VendorSubscription.cancel_at,
+            paid_until.label("paid_until"),
             SubscriptionTier.name.label("tier_name"), TierPrice.amount_minor, TierPrice.currency, TierPrice.cycle,
             CreditAccount.balance, TierChange.state.label("change_state"), TierChange.effective_at,
             TierChange.actor_label, TierChange.expires_at, TierChange.choices,
             Invoice.hosted_url, Invoice.due_minor, Invoice.currency.label("due_currency"),
             to_tier.c.name.label("to_name"), to_price.c.amount_minor.label("to_minor"),
-            to_price.c.currency.label("to_currency"), to_price.c.cycle.label("to_cycle"),
+            to_price.c.currency.label("to_currency"), to_price.c.cycle.label("to_cycle"), *beside,
         )
         .outerjoin(SubscriptionTier, SubscriptionTier.id == VendorSubscription.tier_id)
         .outerjoin(TierPrice, TierPrice.id == VendorSubscription.price_id)
@@ -363,6 +370,8 @@ def _overview(row: Any) -> Overview:
         cancelled_at=row.cancelled_at,
         cancel_at=row.cancel_at,
         paid_until=row.paid_until,
+        beside_at=getattr(row, "beside_at", None),
+        beside_minor=getattr(row, "beside_minor", None),
     )
 
 

@@ -6,11 +6,18 @@ import pytest
 from flask.testing import FlaskClient
 
 from portal.addons import flows
+from portal.addons import queries as addons
 from portal.addons.rules import AddonStatus
+from portal.catalog import queries as catalog
+from portal.catalog.rules import Cycle
+from portal.kit import clock
 from portal.kit.db import db
 from portal.stripe_events import reconcile
 from portal.stripe_events.compare import compare
+from portal.subscriptions import change_flows
 from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.rules import When
+from portal.web.vendor.outlook import outlook
 from tests.addons.buying import buys, live, price_of, row, wish
 from tests.stripe_events.life import end_trial
 from tests.subscriptions.test_item_table import FIVE, addon_price
@@ -78,6 +85,44 @@ def tier_at_stripe(who: Somebody) -> str:
 def test_what_agrees_is_no_difference(payer: Somebody) -> None:
     assert {found.code for found in live(payer)} == {"extra-storage", "custom-domain"}
     assert told(payer) == []
+
+
+def test_the_next_charge_is_the_plan_with_what_is_charged_beside_it(payer: Somebody) -> None:
+    """Essential 4900 and 2 × 500 on the same day; the domain has a subscription of its own. Then one, then none."""
+    storage = named(payer, "extra-storage")
+    assert next_charge(payer) == (5900, storage.period_end)
+    fewer = wish("extra-storage", quantity=1)
+    shown = flows.preview(storage.id, payer.id, fewer)
+    flows.change(
+        storage.id, payer.id, fewer, shown=shown.due, at=shown.at, base_version=row(storage.id).version,
+        actor=payer.actor,
+    )  # fmt: skip
+    assert next_charge(payer) == (5400, storage.period_end)
+    flows.undo_plan(storage.id, payer.id, actor=payer.actor)
+    flows.cancel(storage.id, payer.id, actor=payer.actor)
+    assert next_charge(payer) == (4900, storage.period_end)
+
+
+def test_storage_by_the_month_is_charged_before_a_plan_by_the_year(
+    client: FlaskClient, payer: Somebody, sandbox: Sandbox
+) -> None:
+    yearly = catalog.offer("essential", Cycle.YEARLY)
+    assert yearly is not None
+    version = subscriptions.held(payer.id).version
+    change_flows.change_tier(payer.id, yearly.id, When.NOW, actor=payer.actor, base_version=version)
+    settle(sandbox, client)
+    storage = named(payer, "extra-storage")
+    assert storage.period_end < subscriptions.held(payer.id).period_end
+    assert next_charge(payer) == (1000, storage.period_end)
+    assert told(payer) == []
+
+
+def next_charge(who: Somebody) -> tuple[int, Any]:
+    db.session.rollback()
+    held = subscriptions.overview(who.id, *addons.beside_plan(who.id))
+    coming = outlook(held, clock.business()).next_charge
+    assert held is not None and coming is not None
+    return coming.amount.minor, coming.at
 
 
 def test_another_quantity_made_in_stripe_shows_and_is_repaired(payer: Somebody, sandbox: Sandbox, deaf: None) -> None:

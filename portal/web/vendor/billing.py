@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 from portal.accounts.queries import VendorAtDoor
+from portal.addons import queries as addons
 from portal.billing import queries as billing
 from portal.billing.queries import InvoiceRow
 from portal.billing.rules import InvoiceStatus
@@ -35,7 +36,7 @@ SHOWN, LOOKED_AT = 3, 12
 def index(code: str) -> Response:
     """The whole page: at most six statements whatever the number of invoices (P9)."""
     vendor, now = signed_in.vendor(), clock.business()
-    held = subscriptions.overview(vendor.id)
+    held = subscriptions.overview(vendor.id, *addons.beside_plan(vendor.id))
     parts = {
         **_plan(vendor, held, now),
         **usage_panel.read(vendor, usage_panel.of(held), now, user_id=signed_in.person().user_id),
@@ -58,7 +59,8 @@ def plan_card(code: str) -> Response:
     vendor = signed_in.vendor()
     if not responder.is_partial():
         return _whole(vendor)
-    return responder.respond(TEMPLATE, "plan", **_plan(vendor, subscriptions.overview(vendor.id), clock.business()))
+    held = subscriptions.overview(vendor.id, *addons.beside_plan(vendor.id))
+    return responder.respond(TEMPLATE, "plan", **_plan(vendor, held, clock.business()))
 
 
 @blueprint.get("/vendor/<code>/billing/meters")

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, url_for
 from flask_babel import gettext as _
 
 from portal.accounts.queries import VendorAtDoor, Visitor
+from portal.addons import queries as addons
 from portal.identity.rules import Stage
 from portal.kit import clock
 from portal.settings import queries as settings
@@ -35,7 +36,7 @@ class Task:
 def index() -> Response:
     """The chosen vendor's dashboard."""
     who, vendor, now = signed_in.person(), signed_in.vendor(), clock.business()
-    held = subscriptions.overview(vendor.id)
+    held = subscriptions.overview(vendor.id, *addons.beside_plan(vendor.id))
     history = or_none(lambda: subscriptions.history(vendor.id, limit=30))
     return responder.respond(
         "vendor/dashboard/page.html",

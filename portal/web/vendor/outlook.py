@@ -20,7 +20,8 @@ class Charge:
 class Outlook:
     """``trial_ends_at``: a trial without a card. ``free_until``: paid for, the first charge is still to come.
 
-    ``ends_at``: cancelled, open until then. ``days_left`` counts begun days up to the first two.
+    ``ends_at``: cancelled, open until then. ``renews_at``: the plan itself, an add-on may be charged before.
+    ``days_left`` counts begun days up to the first two.
     """
 
     days_left: int | None
@@ -28,6 +29,7 @@ class Outlook:
     free_until: datetime | None
     next_charge: Charge | None
     ends_at: datetime | None
+    renews_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +66,32 @@ def outlook(held: Overview | None, now: datetime) -> Outlook:
         return Outlook(_days(runs_until, now), runs_until, None, None, None)
     if held.provider == Provider.NONE or held.status not in RUNNING:
         return NOTHING
-    if held.cancel_at_period_end:
-        renews = held.ends_at > held.period_end  # it ends on a later day, so what comes before is charged still
-        return Outlook(
-            _days(runs_until, now), None, runs_until, _charge(held, runs_until) if renews else None, held.ends_at
-        )
+    charge = _charge(held, runs_until)
+    if held.cancel_at_period_end:  # on a later day perhaps: what comes before is charged still
+        before = charge if charge and charge.at < held.ends_at else None
+        return Outlook(_days(runs_until, now), None, runs_until, before, held.ends_at)
     if held.status != Status.ACTIVE:
         return NOTHING
     if held.paid_until and held.amount is not None:  # by transfer, ahead: free days are over with that, as for the rest
-        return Outlook(None, None, None, Charge(held.paid_until, held.amount), None)
-    return Outlook(_days(runs_until, now), None, runs_until, _charge(held, runs_until), None)
+        return Outlook(None, None, None, Charge(held.paid_until, held.amount), None, held.paid_until)
+    renews_at = runs_until or held.period_end
+    return Outlook(_days(runs_until, now), None, runs_until, charge, None, renews_at if charge else None)
 
 
 def _charge(held: Overview, free_until: datetime | None) -> Charge | None:
+    """The plan with the add-ons of the same day, or those alone that renew before it (storage by the month, a plan by
+    the year).
+    """
+    plan = _of_plan(held, free_until)
+    if plan is None or held.beside_at is None or held.beside_at > plan.at:
+        return plan
+    if held.beside_at == plan.at:
+        return Charge(plan.at, Money(plan.amount.minor + (held.beside_minor or 0), plan.amount.currency))
+    own = held.provider == Provider.STRIPE  # by transfer they are asked for one by one
+    return Charge(held.beside_at, Money(held.beside_minor or 0, plan.amount.currency)) if own else plan
+
+
+def _of_plan(held: Overview, free_until: datetime | None) -> Charge | None:
     at = free_until or held.period_end
     coming = held.pending
     if coming and coming.state == ChangeState.SCHEDULED and coming.effective_at <= at:

@@ -50,6 +50,8 @@ def test_what_production_refuses_is_marked() -> None:
         stripe_webhook_secret=SecretStr(""),
         stripe_api_base="http://sandbox",
         clock_offset_file="offset",
+        namecheap_api_url="http://api.sandbox.namecheap.com/xml.response",
+        mailcow_url="http://mail.example",
         demo=True,
         ratelimit_enabled=False,
     )

@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from portal.catalog import flows
-from portal.cli import doctor, doctor_checks, doctor_papers, doctor_stripe, prepare
+from portal.cli import doctor, doctor_checks, doctor_domains, doctor_papers, doctor_stripe, prepare
 from portal.cli.doctor_findings import Check, Finding
 from portal.gateways import mail, stripe
 from portal.kit import clock, outbox, tasks
@@ -65,6 +65,7 @@ def test_the_command_succeeds_where_nothing_fails(catalog: Flask, run: Run, monk
     monkeypatch.setattr(doctor_checks, "CHECKS", (doctor_checks.schema, doctor_checks.jobs))
     monkeypatch.setattr(doctor_stripe, "CHECKS", ())
     monkeypatch.setattr(doctor_papers, "CHECKS", ())
+    monkeypatch.setattr(doctor_domains, "CHECKS", ())
     (head,) = prepare.revisions()[1]
     assert run(doctor.doctor) == (
         0,

@@ -80,10 +80,10 @@ def use(client: FlaskClient, key: str, code: str, monkeypatch: pytest.MonkeyPatc
         ("/api/v1/entitlements/check", {"metric": "orders", "take": True, "key": "k"}, bearer(key)),
     ]
     answers = [client.post(path, json=body, headers=headers).get_data(as_text=True) for path, body, headers in sent]
-    from portal.api import usage
+    from portal.entitlements import metering
 
     with monkeypatch.context() as broken:
-        broken.setattr(usage.metering, "record_batch", lambda *_, **__: 1 / 0)
+        broken.setattr(metering, "record_batch", lambda *_, **__: 1 / 0)
         failed = client.post("/api/v1/usage/events", json={**event, "key": "order-2"}, headers=bearer(key))
     assert failed.status_code == 500
     return [*answers, failed.get_data(as_text=True)]

@@ -159,7 +159,7 @@ def test_an_alert_arrives_verified_and_once(ada: Someone, example: dict[str, Any
 class _Later(str):
     """The secret, known only once the endpoint exists: the program reads it with each webhook."""
 
-    __slots__ = ("secrets",)
+    secrets: list[str]
 
     def __new__(cls, secrets: list[str]) -> "_Later":
         made = super().__new__(cls)

@@ -26,6 +26,7 @@ from portal.web.kit.rates import LOT, Rates
 from tests.support import people
 from tests.support.people import Someone
 from tests.support.programs import altered, bearer, key
+from tests.support.travel import Travel
 from tests.web.test_vendor_queries import counted
 
 pytestmark = pytest.mark.usefixtures("unscoped")
@@ -179,7 +180,9 @@ def test_use_is_noted_at_most_once_a_minute(client: FlaskClient, ada: Someone) -
     for seconds in (0, 59, 61, 100, 122):
         with time_machine.travel(begun + timedelta(seconds=seconds), tick=False):
             client.get(USAGE, headers=bearer(text))
-            noted.append(round((row(text).last_used_at - begun).total_seconds()))
+            used = row(text).last_used_at
+            assert used is not None
+            noted.append(round((used - begun).total_seconds()))
     assert noted == [0, 0, 61, 61, 122]
 
 
@@ -270,7 +273,7 @@ def grant(vendor_id: int, orders: int) -> None:
 
 
 def test_a_right_that_ends_by_itself_is_not_kept_beyond_its_time(
-    client: FlaskClient, ada: Someone, travel: object
+    client: FlaskClient, ada: Someone, travel: Travel
 ) -> None:
     """Nothing counts the version up when an hour passes; the moment is kept with the rights instead."""
     from portal.entitlements.service import _locked_version

@@ -185,12 +185,12 @@ def test_what_is_not_there_is_a_problem_too(client: FlaskClient, path: str) -> N
 def test_a_fault_of_ours_says_nothing_of_its_inside(
     client: FlaskClient, ada: Someone, send: Callable[..., TestResponse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from portal.api import usage
+    from portal.entitlements import metering
 
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a secret place")
 
-    monkeypatch.setattr(usage.metering, "record_batch", fails)
+    monkeypatch.setattr(metering, "record_batch", fails)
     answer = send({"key": "k", "metric": "orders"})
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert "secret place" not in answer.get_data(as_text=True)

@@ -41,7 +41,7 @@ class Api:
         """Report. Raises VoidRound for an answer that is not 2xx, or when the books do not add up."""
         books = Books(self.ground, self.database, BOOKS)
         before = books.read()
-        ready = [self._request(f"api_{number}_{n}", n) for n in range(self.calls)]
+        ready = [self._request(f"api{self.each}_{number}_{n}", n) for n in range(self.calls)]
         meter = self.ground.cpu(self.roots, self.database)
         meter.start()
         outcome = load.drive(self.port, ready, CONNECTIONS)

@@ -55,6 +55,8 @@ def plain(value: Any) -> Any:
     """What psycopg would send: JSON as its text, times as theirs."""
     if isinstance(value, Jsonb):
         return json.dumps(value.obj)
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
     return value if value is None or isinstance(value, int | str) else str(value)
 
 

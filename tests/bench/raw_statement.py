@@ -20,10 +20,13 @@ Statement = tuple[str, dict[str, Any]]
 
 def renumbered(statements: list[Statement], sample: str, number: str) -> list[Statement]:
     """The same statements about another event: its id stands in keys, arguments and payload."""
-    return [
-        (text, {k: v.replace(sample, number) if isinstance(v, str) else v for k, v in values.items()})
-        for text, values in statements
-    ]
+    return [(text, {k: _renumbered(v, sample, number) for k, v in values.items()}) for text, values in statements]
+
+
+def _renumbered(value: Any, sample: str, number: str) -> Any:
+    if isinstance(value, list):
+        return [_renumbered(each, sample, number) for each in value]
+    return value.replace(sample, number) if isinstance(value, str) else value
 
 
 def work(connection: psycopg.Connection, transactions: list[list[Statement]]) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from subprocess import Popen
 from typing import Any
 
@@ -52,7 +53,7 @@ def capture(app: Flask, cast: Cast, events: int) -> dict[str, Any]:
     with app.app_context():
         for somebody in cast.vendors:
             with tenancy.scoped(somebody.id):
-                each.append(_seen(lambda now, who=somebody.id: _report(who, events, now)))
+                each.append(_seen(partial(_report, somebody.id, events)))
         db.session.remove()
         db.engine.dispose()
     return {"sample": SAMPLE, "statements": each[0], "each": each}

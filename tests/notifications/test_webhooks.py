@@ -58,7 +58,7 @@ def happens(vendor_id: int | None, event_id: str = "alert:1", kind: str = "usage
 
 def delivery() -> WebhookDelivery:
     db.session.rollback()
-    return db.session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id.desc())).first()
+    return db.session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id.desc()).limit(1)).one()
 
 
 def endpoint(endpoint_id: int) -> WebhookEndpoint:

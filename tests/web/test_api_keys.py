@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -111,7 +112,8 @@ def test_a_plan_without_the_feature_explains_and_still_lets_keys_be_ended(client
         entitlements.replace_tier_grants(ada.vendor_id, essential, now=clock.business())
     page = text_of(client.get(at(ada)))
     assert "does not include access by API" in page and "Compare the plans" in page and "New key" not in page
-    for path, form in [("/new", KEY), ("/webhooks/new", {"url": "https://shop.example.com/"})]:
+    forms: dict[str, dict[str, Any]] = {"/new": KEY, "/webhooks/new": {"url": "https://shop.example.com/"}}
+    for path, form in forms.items():
         assert client.get(at(ada, path)).status_code == 403
         assert post(client, at(ada, path), form).status_code == 403
     assert len(api_keys.of(ada.vendor_id)) == 1

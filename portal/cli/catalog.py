@@ -12,11 +12,12 @@ from portal.catalog.presets import PRESETS
 from portal.catalog.push_plan import PriceRow, PushStep
 from portal.catalog.rules import Tier
 from portal.gateways import stripe
-from portal.kit import clock
+from portal.kit import clock, tenancy
 from portal.kit.actor import SYSTEM
 from portal.kit.errors import PortalError
 from portal.kit.money import Money, minor_digits
 from portal.kit.unit_of_work import unit_of_work
+from portal.subscriptions import regrant
 
 group = AppGroup("catalog", help="Load, show and push what is sold.")
 _SIGNS = {"create": "+", "update": "~", "adopt": "="}
@@ -36,6 +37,20 @@ def load(preset: str) -> None:
     for line in report.changes:
         click.echo(line)
     click.echo(f"{preset}: {len(report.changes)} changes" if report.changes else f"{preset}: in step, nothing changed")
+
+
+@group.command("grant")
+def grant() -> None:
+    """Give every vendor the limits and features that its tier has today; doing it twice changes nothing."""
+    with tenancy.unscoped("every vendor gets what its tier grants"):
+        ids = regrant.vendors()
+        changed = sum(_grant(vendor_id) for vendor_id in ids)
+    click.echo(f"{len(ids)} vendors looked at, {changed} brought in step with their tier.")
+
+
+def _grant(vendor_id: int) -> bool:
+    with unit_of_work():
+        return regrant.regrant(vendor_id, now=clock.business())
 
 
 @group.command("show")

@@ -32,6 +32,7 @@ def act(row: AuditRow) -> Act:
 def _title(action: str) -> str:
     return {
         "account.registered": _("Account opened"),
+        "entitlements.granted": _("Limits and features of the tier granted anew"),
         "entitlements.override_set": _("Limit set by hand"),
         "entitlements.override_ended": _("Limit set by hand ended"),
         "catalog.agreed_price_withdrawn": _("Agreed price withdrawn"),

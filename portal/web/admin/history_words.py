@@ -219,6 +219,11 @@ _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "change_refused": (lambda _event: _("Change refused; the tier stayed as it was"), "alert-circle", "bad"),
     "change_awaits_payment": (lambda _event: _("Change waits for the vendor to confirm the payment"), "clock", "warn"),
     "price_agreed": (lambda event: _("Price agreed: %(price)s", price=event.price), "tag", "accent"),
+    "rights_granted": (
+        lambda event: _("Limits and features of %(tier)s granted anew", tier=event.tier("tier")),
+        "gauge",
+        "",
+    ),
     "override_set": (_override_set, "adjustments", "accent"),
     "override_ended": (_override_ended, "adjustments", ""),
     "agreed_price_withdrawn": (lambda _event: _("Agreed price withdrawn"), "tag", ""),

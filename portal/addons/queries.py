@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, cast, func, or_, select
 from sqlalchemy.engine import Row
 
 from portal.addons.models import VendorAddon
@@ -134,7 +134,7 @@ def beside_plan(vendor_id: int) -> tuple[ColumnElement[Any], ColumnElement[Any]]
     first = select(func.min(v.c.period_end)).where(*renews).scalar_subquery()
     each = func.coalesce(then_price.c.amount_minor, now_price.c.amount_minor)
     minor = (
-        select(func.sum(each * func.coalesce(v.c.next_quantity, v.c.quantity)))
+        select(cast(func.sum(each * func.coalesce(v.c.next_quantity, v.c.quantity)), BigInteger))
         .join(now_price, now_price.c.id == v.c.price_id)
         .outerjoin(then_price, then_price.c.id == v.c.next_price_id)
         .where(*renews, v.c.period_end == first)

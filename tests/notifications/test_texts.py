@@ -43,6 +43,18 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         ["Professional", "29 January 2027", "2,000"],
         "/dashboard",
     ),
+    "domain_active": ({**VENDOR, "domain": "www.myshop.com"}, ["www.myshop.com works"], "/vendor/kilim-house/domains"),
+    "domain_failing": (
+        {**VENDOR, "domain": "www.myshop.com", "since_at": WHEN},
+        ["www.myshop.com", "29 January 2027", "platform address"],
+        "/vendor/kilim-house/domains",
+    ),
+    "domain_back": ({**VENDOR, "domain": "www.myshop.com"}, ["works again"], "/vendor/kilim-house/domains"),
+    "domain_lost": (
+        {**VENDOR, "domain": "www.myshop.com"},
+        ["another vendor has proven to own the name"],
+        "/vendor/kilim-house/domains",
+    ),
     "trial_used": ({**VENDOR, "tier": "Business"}, ["free trial before", "Business"], "/vendor/kilim-house/plans"),
     "trial_ending": (
         {**VENDOR, "days": 3, "ends_at": WHEN},
@@ -106,12 +118,12 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     "limit_reached": (
         {**VENDOR, "metric": "Orders", "threshold": 80, "used": 402, "limit": 500},
         ["Orders", "80 %", "402 of 500"],
-        "/vendor/kilim-house/billing",
+        "/vendor/kilim-house/usage",
     ),
     "limit_changed": (
         {**VENDOR, "what": "Orders", "limit": "700", "until_at": WHEN},
         ["Orders", "700", "29 January 2027"],
-        "/vendor/kilim-house/billing",
+        "/vendor/kilim-house/usage",
     ),
     "reactivated": ({**VENDOR, "tier": "Professional"}, ["Professional", "open again"], "/dashboard"),
     "cancel_scheduled": (

@@ -29,6 +29,8 @@ PAGES = {
     "trial_used": "vendor_plans.index",
     "reactivated": "vendor_dashboard.index",
     "cancelled": "vendor_plans.index",
+    "limit_reached": "vendor_usage.index",
+    "limit_changed": "vendor_usage.index",
     "addon_added": "vendor_addons.index",
     "addon_changed": "vendor_addons.index",
     "addon_ending": "vendor_addons.index",

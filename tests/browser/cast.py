@@ -8,9 +8,13 @@ from datetime import timedelta
 
 from flask import Flask
 
+from portal.addons import purchase
+from portal.addons import service as addons
+from portal.addons.rules import Origin
 from portal.app import create_app
 from portal.billing import papers, tax_table
 from portal.catalog import queries as catalog
+from portal.catalog.models import AddonProduct
 from portal.catalog.rules import Cycle, Metric
 from portal.checkout import flows as checkout
 from portal.checkout.flows import Addresses
@@ -30,7 +34,7 @@ from portal.subscriptions.rules import When, usage_window
 from portal.support import service as support
 from portal.support.rules import Sender, TicketKind
 from portal.usage import service as usage
-from tests.support import people, stories
+from tests.support import people, stories, teams
 from tests.support.people import Someone
 
 #: Is taken for a trial, and declines every charge.
@@ -122,6 +126,8 @@ def _today(cast: Cast) -> None:
     cast.joins("leaving", "Northern Lights Lamps")
     cast.opens_checkout("leaving")
     _works_for(cast, "member", cast.people["paying"])
+    teams.joins(cast.people["added"], "colleague@cast.example", "Carol Colleague", "manager")
+    teams.invite(cast.people["added"], "invited@cast.example")
     _uses(cast.people["paying"])
     _plans_less(cast.people["planning"])
     _is_asked_by_the_bank(cast.people["asked"])
@@ -130,8 +136,20 @@ def _today(cast: Cast) -> None:
     _cancels(cast.joins("gone", "Petit Jardin"), at_once=True)
     _closes(cast.people["closed"])
     _is_billed(cast.joins("billed", "Maple & Moss"))
+    _is_equipped(cast.joins("equipped", "Golden Thimble", "business"))
     staff = people.staff("support@cast.example", StaffKind.SUPPORT, "Sam Support")
     cast.people["support"] = Someone(staff.id, staff.email, staff.name, 0, "")
+
+
+def _is_equipped(who: Someone) -> None:
+    """Two certificates on their way: one waits for the vendor's details, the other one for staff."""
+    ordered = {"name": "thimble.example", "shown": "thimble.example", "company": "Golden Thimble", "country": "DE"}
+    with tenancy.unscoped("add-ons of the cast"), unit_of_work() as session:
+        lock(who.vendor_id)
+        product = purchase.product(session.query(AddonProduct.id).filter_by(code="premium-ssl").scalar())
+        for config in ({}, ordered):
+            new = addons.New(who.vendor_id, product, Origin.GIVEN, config=config, reason="For the opening")
+            addons.add(new, actor=actor.staff(1, "Sam Staff"), now=clock.business())
 
 
 def _is_billed(who: Someone) -> None:

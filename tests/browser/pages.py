@@ -102,6 +102,59 @@ def _follows(link: str) -> Callable[[Page], None]:
     return act
 
 
+#: What sends an invitation.
+INVITE = "Send the invitation"
+
+
+def _opens_menu_of_a_row(page: Page) -> None:
+    page.locator("main details.menu > summary").last.click()
+    expect(page.get_by_role("button", name="Withdraw")).to_be_visible()
+
+
+def _of_a_member(what: str) -> Callable[[Page], None]:
+    """Open the menu beside the first name that has one, and from it the modal."""
+
+    def act(page: Page) -> None:
+        page.locator("main details.menu > summary").first.click()
+        _opens(what)(page)
+
+    return act
+
+
+def _opens_the_invitation(page: Page) -> None:
+    """From the mail that it was sent with to where one joins."""
+    steps.reads_mail(page, "invited@cast.example", re.compile("invites you to the team"))
+    page.locator("a[href*='/join/']").first.click()
+    expect(page.get_by_role("heading", level=1, name=re.compile("^Join "))).to_be_visible()
+
+
+def _steps_of(which: int, then: str = "") -> Callable[[Page], None]:
+    """From the list of add-ons to the steps of one, and on to where the vendor does its part."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("link", name="See the steps").nth(which).click()
+        expect(page.get_by_role("heading", level=1, name="Premium SSL")).to_be_visible()
+        _opens_folds(page)
+        if then:
+            page.get_by_role("link", name=then).click()
+            expect(page.get_by_role("heading", level=1, name="Certificate")).to_be_visible()
+            _opens_folds(page)
+
+    return act
+
+
+def _run(then: str = "") -> Callable[[Page], None]:
+    """From the table of runs to one, and on to what is done about it."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("link", name="Premium SSL").first.click()
+        expect(page.get_by_role("heading", level=1, name="Premium SSL")).to_be_visible()
+        if then:
+            _opens(then)(page)
+
+    return act
+
+
 def _gives_no_reason(page: Page) -> None:
     _opens("Extend trial")(page)
     page.get_by_role("dialog").get_by_role("button", name="Extend trial").click()
@@ -179,6 +232,9 @@ PUBLIC = (
     Sight("verify, wrong address", "/verify", act=_sends("Send the link again")),
     Sight("verify, waiting", "/verify", "unverified"),
     Sight("verify, the link", "/mailbox", act=_opens_the_link),
+    Sight("join, by the link", "/mailbox", act=_opens_the_invitation),
+    Sight("join, signed in as somebody else", "/mailbox", "trying", act=_opens_the_invitation),
+    Sight("join, spoilt link", "/join/spoilt", status=404),
     Sight("verify, spoilt link", "/verify/spoilt", status=404),
     Sight("verify new address, spoilt link", "/verify/email/spoilt", status=404),
     Sight("password forgotten", "/password/forgotten"),
@@ -260,11 +316,25 @@ VENDOR = (
         Sight(f"usage, {who}", "/vendor/{code}/usage", who, act=_opens_folds)
         for who in ("trying", "paying", "planless")
     ),
+    Sight("steps, waiting for the vendor", "/vendor/{code}/addons", "equipped", act=_steps_of(0)),
+    Sight("steps, waiting for staff", "/vendor/{code}/addons", "equipped", act=_steps_of(1)),
+    Sight("certificate, details wanted", "/vendor/{code}/addons", "equipped", act=_steps_of(0, "Do this now")),
     Sight("usage, a level", "/vendor/{code}/usage?what=products", "paying", act=_opens_folds),
     Sight("usage, by source", "/vendor/{code}/usage?by=source", "paying"),
     Sight("notifications", "/vendor/{code}/notifications", "paying"),
     Sight("notifications, none yet", "/vendor/{code}/notifications", "trying"),
     Sight("not in the plan", "/vendor/{code}/features/white_label", "trying"),
+    Sight("team", "/vendor/{code}/team", "added", act=_opens_folds),
+    Sight("team, alone", "/vendor/{code}/team", "trying"),
+    Sight("team, seen by a member", "/vendor/{code}/team", "member"),
+    Sight("team, menu open", "/vendor/{code}/team", "added", act=_opens_menu_of_a_row),
+    Sight("invite in the modal", "/vendor/{code}/team", "added", act=_opens("Invite somebody")),
+    Sight("invite, wrong", "/vendor/{code}/team", "added", act=_sends_in_the_modal("Invite somebody", INVITE)),
+    Sight("invite, no seat", "/vendor/{code}/team/invite", "owing"),
+    Sight("change a role in the modal", "/vendor/{code}/team", "added", act=_of_a_member("Change role")),
+    Sight("remove somebody in the modal", "/vendor/{code}/team", "added", act=_of_a_member("^Remove…")),
+    Sight("hand over in the modal", "/vendor/{code}/team", "added", act=_of_a_member("Make owner")),
+    Sight("leave the team in the modal", "/vendor/{code}/team", "member", act=_opens("Leave this team")),
     Sight("invoices", "/vendor/{code}/invoices", "billed"),
     Sight("invoices, by card", "/vendor/{code}/invoices", "paying"),
     Sight("invoices, none yet", "/vendor/{code}/invoices", "trying"),
@@ -310,6 +380,11 @@ ADMIN = (
         "paying",
         act=_sends_in_the_modal("Agree a price", "Agree"),
     ),
+    Sight("setting up", "/admin/provisioning", "admin"),
+    Sight("setting up, nothing late", "/admin/provisioning?show=late", "admin"),
+    Sight("setting up, a run for staff", "/admin/provisioning?show=staff", "admin", act=_run()),
+    Sight("setting up, hand in", "/admin/provisioning?show=staff", "admin", act=_run("Hand in the certificate")),
+    Sight("setting up, by hand", "/admin/provisioning?show=vendor", "admin", act=_run("Complete by hand")),
     Sight("tickets", "/admin/support", "admin"),
     Sight("tickets, closed", "/admin/support?state=closed", "admin"),
     Sight("ticket", "/admin/support?state=all", "support", act=_follows("An offer for Enterprise")),

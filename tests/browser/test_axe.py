@@ -47,6 +47,8 @@ NOT_PAGES = {
     "vendor_billing.credits", "vendor_billing.credits_card", "vendor_billing.invoices_card",
     "vendor_billing.meters", "vendor_billing.plan_card", "vendor_methods.cards",
     "vendor_invoices.pdf", "vendor_invoices.credit_note_pdf",
+    "vendor_provisioning.log", "vendor_certificate.chain", "admin_provisioning.request_file",
+    "vendor_team.seats_line",
     "vendor_transfer.waiting", "admin_transfers.choose", "admin_transfers.proof",
     "admin_invoices.pdf", "admin_invoices.credit_note_pdf", "admin_invoices.export",
 }  # fmt: skip
@@ -152,7 +154,10 @@ def test_every_page_is_among_them(built_app: Flask) -> None:
     seen |= {"public_verify.confirm", "public_password.reset", "public_mailbox.show"}
     # Opened from their lists, whose rows know the ids.
     seen |= {"vendor_invoices.detail", "admin_invoices.detail", "admin_credit_note.form", "admin_taxes.end"}
+    seen |= {"vendor_provisioning.steps", "vendor_certificate.form", "admin_provisioning.show"}
+    seen |= {"admin_provisioning.confirm", "admin_provisioning.chain_form"}
     seen |= {"vendor_support.show", "admin_support.show", "vendor_methods.ask_removal", "admin_refund.form"}
+    seen |= {"vendor_team.role_form", "vendor_team.ask_removal", "vendor_team.hand_over_form", "vendor_team.ask_to_leave"}
     # Where Stripe leads back to.
     seen |= {"vendor_methods.added"}
     # Looked at on the way in test_transfer.py: where there is no Stripe.

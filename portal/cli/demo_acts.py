@@ -68,7 +68,7 @@ def join(vendor: Vendor) -> None:
 
 def gather(vendor: Vendor) -> None:
     """The owner invites the colleagues, and each makes a login by the link."""
-    vendor_id, owner = _found(vendor)
+    vendor_id, owner = found(vendor)
     domain = vendor.email.rpartition("@")[2]
     for colleague in vendor.team:
         email = f"{colleague.name.split()[0].lower()}@{domain}"
@@ -83,7 +83,7 @@ def gather(vendor: Vendor) -> None:
 
 def pay(vendor: Vendor) -> None:
     """Add a card on Stripe's page. Events and jobs then make it a paid subscription."""
-    vendor_id, owner = _found(vendor)
+    vendor_id, owner = found(vendor)
     with tenancy.scoped(vendor_id):
         if held.held(vendor_id).provider == Provider.STRIPE:
             return
@@ -97,7 +97,7 @@ def pay(vendor: Vendor) -> None:
 
 def change(vendor: Vendor, wanted: Change) -> None:
     """The admin changes the tier, at once with proration or at the next cycle."""
-    vendor_id, _ = _found(vendor)
+    vendor_id, _ = found(vendor)
     with tenancy.scoped(vendor_id):
         price, present = _price(wanted.tier, vendor.cycle), held.held(vendor_id)
         if present.price_id == price.id or held.scheduled_change(vendor_id):
@@ -108,7 +108,7 @@ def change(vendor: Vendor, wanted: Change) -> None:
 
 def thank(vendor: Vendor) -> None:
     """A gift of credits from the admin."""
-    vendor_id, _ = _found(vendor)
+    vendor_id, _ = found(vendor)
     reason = "Thank you for trying the new editor with us"
     admin = _admin()
     with tenancy.scoped(vendor_id), unit_of_work():
@@ -117,7 +117,7 @@ def thank(vendor: Vendor) -> None:
 
 def sell(vendor: Vendor, at: datetime) -> None:
     """A day's orders, as far as the product is open and the month's ceiling is not reached."""
-    vendor_id, _ = _found(vendor)
+    vendor_id, _ = found(vendor)
     with tenancy.scoped(vendor_id):
         present = held.held(vendor_id)
         month = usage_window(present.period_start, at)
@@ -155,7 +155,7 @@ def _confirm(user: User, now: datetime) -> None:
     identity.verify_email(links.read(token, links.Purpose.VERIFY), now=now)
 
 
-def _found(vendor: Vendor) -> tuple[int, Actor]:
+def found(vendor: Vendor) -> tuple[int, Actor]:
     """The vendor's id and its owner."""
     user = _user(vendor.email)
     mine = people.vendors_of(user.id) if user else []

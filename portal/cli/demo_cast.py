@@ -27,6 +27,19 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Extra:
+    """An add-on, ``ago`` days before the present; ``name`` is the domain's. ``left``: cancelled so many days ago."""
+
+    code: str
+    ago: int
+    variant: str = ""
+    quantity: int = 1
+    name: str = ""
+    included: bool = False
+    left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Colleague:
     """Somebody whom the owner invites on the first day, and who joins."""
 
@@ -56,6 +69,7 @@ class Vendor:
     ceiling: int = 1_000_000
     change: Change | None = None
     gift: int = 0
+    extras: tuple[Extra, ...] = ()
 
 
 def _levels(products: int, sites: int) -> Mapping[Metric, int]:
@@ -81,6 +95,7 @@ CAST = (
         orders=6,
         ceiling=96,
         levels=_levels(188, 1),
+        extras=(Extra("custom-domain", ago=12, name="www.saffron-sons.de"),),
     ),
     Vendor(
         name="Nordlicht Ceramics",
@@ -94,6 +109,10 @@ CAST = (
         levels=_levels(640, 2),
         team=_colleagues("Wiebke Janssen"),
         gift=250,
+        extras=(
+            Extra("extra-storage", ago=22, quantity=2),
+            Extra("custom-domain", ago=18, name="www.nordlicht-keramik.de", included=True),
+        ),
     ),
     Vendor(
         name="Atlas Outdoor",
@@ -119,6 +138,7 @@ CAST = (
         orders=3,
         levels=_levels(96, 1),
         change=Change("professional", ago=10),
+        extras=(Extra("extra-storage", ago=8, left=1),),
     ),
     Vendor(
         name="Fjord Coffee",

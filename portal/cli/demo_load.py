@@ -13,7 +13,7 @@ from pathlib import Path
 from flask import current_app
 from sqlalchemy import select
 
-from portal.cli import conduct, demo_acts
+from portal.cli import conduct, demo_acts, demo_addons
 from portal.cli.conduct import Conductor, ConductorError, SandboxControl
 from portal.cli.demo_cast import CAST, OWNER_EMAIL, SPAN, Vendor
 from portal.cli.demo_stripe import InProcess
@@ -130,6 +130,10 @@ def _story(vendor: Vendor, ago: Callable[[float], datetime]) -> Iterator[Act]:
     if vendor.change:
         what = f"an admin changes the tier of {vendor.name}"
         yield Act(ago(vendor.change.ago), what, partial(demo_acts.change, vendor, vendor.change))
+    for extra in vendor.extras:
+        yield Act(ago(extra.ago), f"{vendor.name} adds {extra.code}", partial(demo_addons.add, vendor, extra))
+        if extra.left is not None:
+            yield Act(ago(extra.left), f"{vendor.name} cancels it", partial(demo_addons.leave, vendor, extra))
     if vendor.gift:
         yield Act(ago(2), f"{vendor.name} gets credits as a gift", partial(demo_acts.thank, vendor))
 

@@ -194,3 +194,45 @@ def test_closed_for_thirty_days_after_two_mails(
     assert day(3) == [30]
     assert row(addon.id).status == AddonStatus.CANCELLED
     assert mails_to(payer)["addon_ended"] == 1
+
+
+def test_an_own_subscription_that_is_not_paid_ends_alone(
+    client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
+) -> None:
+    """The year's second payment fails: told once, the plan stays active, and after the grace the add-on is over."""
+    started = buys(payer, wish("custom-domain"))
+    pays(str(started.url), own_card(2))
+    settle(sandbox, client)
+    (addon,) = live(payer)
+    customer = subscriptions.held(payer.id).stripe_customer_id
+    method = stripe_post(sandbox, "payment_methods/pm_card_chargeCustomerFail/attach", customer=str(customer))
+    stripe_post(sandbox, f"subscriptions/{addon.stripe_subscription_id}", default_payment_method=method["id"])
+    settle(sandbox, client)
+    lives_on(sandbox, client, travel, step=24 * 14, days=365)
+    lives_on(sandbox, client, travel, step=24, days=3)
+    assert row(addon.id).past_due_since is not None
+    assert subscriptions.held(payer.id).status == Status.ACTIVE
+    assert mails_to(payer)["addon_unpaid"] == 1
+    lives_on(sandbox, client, travel, step=24, days=9)
+    assert row(addon.id).is_over
+    assert subscriptions.held(payer.id).status == Status.ACTIVE
+
+
+def test_a_card_that_must_be_confirmed(client: FlaskClient, sandbox: Sandbox, payer: Somebody) -> None:
+    """An item waits for the payment that its owner confirms; nothing is set up before, and nothing twice after."""
+    held = subscriptions.held(payer.id)
+    method = stripe_post(
+        sandbox, "payment_methods/pm_card_authenticationRequired/attach", customer=str(held.stripe_customer_id)
+    )
+    stripe_post(sandbox, f"subscriptions/{held.stripe_subscription_id}", default_payment_method=method["id"])
+    settle(sandbox, client)
+    started = buys(payer, wish("extra-storage"))
+    assert (started.state, started.url is not None) == ("open", True)
+    settle(sandbox, client)
+    assert live(payer) == []
+    pays(str(started.url), own_card(4))
+    settle(sandbox, client)
+    (addon,) = live(payer)
+    assert (addon.code, addon.stripe_subscription_id) == ("extra-storage", None)
+    assert addon_flows.fulfil(started.order_id) == "fulfilled"
+    assert len(live(payer)) == 1

@@ -65,8 +65,11 @@ def _label(name: str, provisioning: str, variant: str) -> str:
 class RemoveForm(Form):
     """When it ends, and why."""
 
-    when = RadioField(_l("When"), choices=[SelectChoice("end", _l("When what is paid for ends")), SelectChoice("now", _l("At once"))],
-                      validators=[InputRequired(_l("Choose when it ends."))])  # fmt: skip
+    when = RadioField(
+        _l("When"),
+        choices=[SelectChoice("end", _l("When what is paid for ends")), SelectChoice("now", _l("At once"))],
+        validators=[InputRequired(_l("Choose when it ends."))],
+    )
     reason = TextAreaField(_l("Reason"))
     notify = BooleanField(_l("Write to the owner"), default=True)
 

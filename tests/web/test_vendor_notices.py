@@ -194,6 +194,31 @@ def test_a_refused_fragment_says_the_same(client: FlaskClient, refused: Someone)
     assert f'href="/vendor/{refused.code}/plans/change" data-problem-action=""' in body
 
 
+@pytest.mark.parametrize(
+    ("tier", "gigabytes", "says"),
+    [
+        (
+            "professional",
+            5,
+            "Upgrade to Business to get 20 GB of storage. There is also an add-on for it: Extra storage.",
+        ),
+        # Above Business there is only Enterprise, which is not chosen here but asked for.
+        ("business", 20, "Your storage is full The add-on Extra storage brings more. See add-ons"),
+    ],
+)
+def test_where_an_add_on_helps_it_is_named(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tier: str, gigabytes: int, says: str
+) -> None:
+    who = people.sign_up(client, tier)
+
+    def fills_up(*_: Any, **__: Any) -> None:
+        with unit_of_work():
+            gate.admit(who.vendor_id, Metric.STORAGE_GB, gigabytes * 10**9 + 1, key="bytes", now=clock.business())
+
+    monkeypatch.setattr("portal.notifications.notes.page", fills_up)
+    assert says in text_of(client.get(f"/vendor/{who.code}/notifications"))
+
+
 def test_a_missing_feature_is_explained_where_it_is_refused(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,7 +106,12 @@ def refused(vendor: VendorAtDoor, error: LimitReached | FeatureMissing) -> Upsel
     label, href = way_on(vendor, offer)
     said = text(vendor, metric, offer)
     if error.ways.addons:
-        said = f"{said} {_('There is also an add-on for it: %(addon)s.', addon=translated(error.ways.addons[0].name))}"
+        addon = translated(error.ways.addons[0].name)
+        if offer is None:
+            said, label = _("The add-on %(addon)s brings more.", addon=addon), _("See add-ons")
+            href = url_for("vendor_addons.index", code=vendor.code)
+        else:
+            said = f"{said}. {_('There is also an add-on for it: %(addon)s.', addon=addon)}"
     return Upsell(_(REACHED[metric]), said, label, href, True)
 
 

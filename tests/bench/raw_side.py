@@ -136,7 +136,7 @@ class RawProcess:
 @contextmanager
 def running(ground: Ground, database: str, captured: dict[str, Any]) -> Iterator[RawProcess]:
     """The process, on a database with the product's schema."""
-    file = ground.folder / "statements.json"
+    file = ground.folder / f"statements-{database}.json"
     file.write_text(json.dumps(captured))
     command = [sys.executable, "-m", "tests.bench.raw_statement", ground.url(database), str(file)]
     child = subprocess.Popen(

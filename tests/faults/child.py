@@ -75,7 +75,8 @@ def set_points() -> None:
     before(outbox, "finish", lambda: die_at("before-the-mark"))
     before(Queue, "enqueue", lambda: die_at("before-the-queue"))
     before(jobs, "_run", fall_asleep)
-    set_points_of_setting_up()
+    if os.environ.get("FAULTS_PROVIDER"):
+        set_points_of_setting_up()
     sabotage(os.environ.get("FAULTS_WITHOUT", ""))
 
 

@@ -1,6 +1,7 @@
 """The team page (ACC-8): what each role sees, inviting with words at the field, and what a click changes at once."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
@@ -147,6 +148,17 @@ def test_a_full_team_is_told_what_brings_more_seats(client: FlaskClient, alice: 
         assert "Compare the plans" in words
     assert refused.status_code == 403
     assert "3 of 3 seats used" in page(client, alice)
+
+
+def test_a_debt_that_lasts_stops_inviting_and_not_removing(client: FlaskClient, alice: Someone, travel: Travel) -> None:
+    """From the third day of an unpaid invoice nothing new is created (SUB-8); making room is never refused."""
+    invitation = teams.invite(alice)
+    stands(alice, Status.PAST_DUE, provider="stripe", past_due_since=travel.now - timedelta(days=3, minutes=1))
+    refused = send(client, alice, "invite", email="dave@kilim.example", role="member")
+    assert refused.status_code == 402
+    assert "Nobody can be invited now An invoice is unpaid." in text_of(refused).replace(" Close", "")
+    assert send(client, alice, f"invitations/{invitation.id}/withdraw").status_code == 303
+    assert "1 of 3 seats used" in page(client, alice)
 
 
 def test_the_invitations_of_a_day_are_limited(

@@ -25,9 +25,7 @@ ROLES = ("web", "worker", "scheduler")
 class Crew:
     """All processes of one installation. ``without`` takes a safeguard away (see child.sabotage)."""
 
-    def __init__(
-        self, folder: Path, database: str, *, lease: float = 2, without: str = "", provider: str = ""
-    ) -> None:
+    def __init__(self, folder: Path, database: str, *, lease: float = 2, without: str = "", provider: str = "") -> None:
         self.folder, self.database = folder, database
         self.port, self.sandbox_port = _free_port(), _free_port()
         self.web, self.stripe = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.sandbox_port}"

@@ -325,9 +325,18 @@ def test_of_two_packages_the_other_one_stays(ada: Someone, mailcow: Mailcow, nam
     assert len(mailcow.mailboxes) == 1 and mailcow.domains["www.myshop.com"]["max_num_mboxes_for_domain"] == 2
 
 
-def test_passwords_that_wait_are_sealed_anew(ada: Someone, names: NameServer, travel: Travel) -> None:
+def test_passwords_that_wait_are_sealed_anew(
+    ada: Someone, client: FlaskClient, names: NameServer, travel: Travel
+) -> None:
     ready(ada, names, travel)
     made = make(ada)
-    with unit_of_work():
-        assert mailboxes.reseal(0, 100) == (0, None)
-    assert mailboxes.password_of(box(made)) == SECRET
+    before, old = box(made).password, client.application.extensions["portal_config"].sealing_keys
+    crypto.configure([b"n" * 32, *old])
+    try:
+        with unit_of_work():
+            assert mailboxes.reseal(0, 100) == (1, None)
+        with unit_of_work():
+            assert mailboxes.reseal(0, 100) == (0, None)
+        assert box(made).password != before and mailboxes.password_of(box(made)) == SECRET
+    finally:
+        crypto.configure(old)

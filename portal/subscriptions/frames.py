@@ -22,9 +22,9 @@ from portal.subscriptions.rules import Status
 FRAMED = ("status", "past_due_since", "period_start", "period_end", "ended_at")
 
 
-@event.listens_for(Session, "before_flush")
+@event.listens_for(Session, "after_flush")
 def _follow(session: Session, *_: Any) -> None:
-    """One that has ended comes before the one that takes its place."""
+    """After the rows are there, while the session still knows what changed. One that has ended comes first."""
     written = [row for row in (*session.dirty, *session.new) if isinstance(row, VendorSubscription)]
     for row in sorted(written, key=lambda row: row.ended_at is None):
         if row in session.new or any(inspect(row).attrs[name].history.has_changes() for name in FRAMED):

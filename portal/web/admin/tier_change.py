@@ -1,6 +1,7 @@
 """Changing a vendor's tier from the back office (S4 §3.1): choices, live preview, apply."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +23,8 @@ from portal.web.admin import tier_change_form, words
 from portal.web.admin.tier_change_form import TierChangeForm
 from portal.web.kit import audience, filters, responder, signed_in
 from portal.web.kit.forms import second
+from portal.web.vendor import addon_choices
+from portal.web.vendor.addon_choices import AddonChoice
 
 blueprint = Blueprint("admin_tier_change", __name__)
 TEMPLATE = "admin/tier_change/page.html"
@@ -73,6 +76,7 @@ def apply(vendor_id: int) -> Response:
         state = change_flows.change_tier(
             vendor_id, choice.price.id, When(filled.when.data), actor=signed_in.actor(),
             base_version=int(filled.base_version.data), notify=filled.notify.data,
+            choices=addon_choices.decided(_addons(sheet, choice, request.form)),
             **_confirmed(sheet, filled, choice.price.amount.currency),
         )  # fmt: skip
     except Unavailable as error:
@@ -121,6 +125,7 @@ class Outcome:
     figures: Preview | None
     differences: Comparison | None
     error: PortalError | None
+    addons: list[AddonChoice] = field(default_factory=list)
 
 
 def _outcome(sheet: TierSheet, filled: TierChangeForm) -> Outcome | None:
@@ -135,12 +140,22 @@ def _outcome(sheet: TierSheet, filled: TierChangeForm) -> Outcome | None:
     ):
         return None
     differences = tier_sheet.comparison(sheet, choice)
+    addons = _addons(sheet, choice, request.values)
     try:
-        return Outcome(
-            choice, change_flows.preview_change(sheet.head.id, choice.price.id, When(when)), differences, None
-        )
+        figures = change_flows.preview_change(sheet.head.id, choice.price.id, When(when))
     except PortalError as error:
-        return Outcome(choice, None, differences, error)
+        return Outcome(choice, None, differences, error, addons)
+    return Outcome(choice, figures, differences, None, addons)
+
+
+def _addons(sheet: TierSheet, choice: Choice, sent: Mapping[str, str]) -> list[AddonChoice]:
+    """What becomes of add-ons that the coming tier does not include (SUB-5): they end, unless it is said otherwise."""
+    found = tier_sheet.comparison(sheet, choice)
+    if found is None or choice.price is None or sheet.costs_nothing:
+        return []
+    price = choice.price
+    asked = addon_choices.choices(found.addons_lost, price.amount.currency, price.cycle, sent)
+    return [each if each.data else replace(each, data=addon_choices.END, errors=()) for each in asked]
 
 
 def _context(sheet: TierSheet, outcome: Outcome | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from portal.addons import domain_names, domains
+from portal.addons.models import Domain
 from portal.kit import clock, jobs
 from portal.kit.actor import SYSTEM
 from portal.kit.db import db
@@ -62,7 +63,7 @@ def test_a_name_is_added_and_its_records_are_shown(client: FlaskClient, ada: Som
         assert words in told
     jobs.run_all()
     names.set("www.myshop.com", "CNAME", "shops.elsewhere.com")
-    domain_id = db.session.query(domains.Domain.id).scalar()
+    domain_id = db.session.query(Domain.id).scalar()
     answer = post(client, f"/vendor/{ada.code}/domains/{domain_id}/check", {})
     assert answer.status_code == 429, "the job has looked a moment ago"
 
@@ -109,7 +110,7 @@ def test_without_a_place_the_add_on_is_offered(client: FlaskClient) -> None:
     assert asked.status_code == 200 and "Your plan has no place for a domain of your own yet" in text_of(asked)
     answer = post(client, f"/vendor/{who.code}/domains", {"domain": "www.myshop.com"})
     assert answer.status_code == 403 and "Add Custom Domain" in text_of(answer)
-    assert db.session.query(domains.Domain.id).count() == 0
+    assert db.session.query(Domain.id).count() == 0
 
 
 def test_a_name_is_given_up_after_saying_what_that_does(client: FlaskClient, ada: Someone, names: NameServer) -> None:

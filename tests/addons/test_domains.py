@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from portal.addons import domain_checks, domain_names, domains
+from portal.addons.domain_rules import Standing
 from portal.addons.models import Domain
 from portal.addons.rules import DomainState, RunKind
 from portal.catalog.rules import Metric
@@ -241,7 +242,7 @@ def test_a_name_that_its_holder_lets_go_is_taken_over_by_its_new_owner(
 
 def test_a_look_that_is_older_than_what_happened_since_changes_nothing(ada: Someone, names: NameServer) -> None:
     domain_id = add(ada)
-    standing = domain_checks.Standing(DomainState.PENDING, None)
+    standing = Standing(DomainState.PENDING, None)
     set_records(names, domain_id)
     look(domain_id)
     with unit_of_work():

@@ -24,11 +24,18 @@ from portal.subscriptions.proration import Period, period_from
 from portal.subscriptions.rules import ChangeState, Ended, Provider, Status, When
 from portal.subscriptions.transfer_periods import RENEWAL, priced, upcoming, whole_period
 
+Beside = Callable[[VendorSubscription, Period, str], Sequence[NewLine]]
+
+
+def _nobody(_subscription: VendorSubscription, _period: Period, _currency: str) -> Sequence[NewLine]:
+    return ()
+
+
 #: Who else has lines in a renewal: the add-ons of the same interval. A room above sets it.
-_beside: Callable[[VendorSubscription, Period, str], Sequence[NewLine]] = lambda _subscription, _period, _currency: ()
+_beside: Beside = _nobody
 
 
-def along(lines: Callable[[VendorSubscription, Period, str], Sequence[NewLine]]) -> None:
+def along(lines: Beside) -> None:
     """Let ``lines`` say what a renewal asks for beside the tier, for a period and in a currency."""
     global _beside
     _beside = lines

@@ -23,7 +23,7 @@ class AddonPriceSpec:
 
 @dataclass(frozen=True, slots=True)
 class AddonSpec:
-    """An add-on product. ``grants`` maps each variant to what one of it adds to the limits; ``max_quantity`` is the most
+    """An add-on product. ``grants`` maps each variant to what one adds to the limits; ``max_quantity`` is the most
     that one vendor may have, and within ``promised_hours`` it is to be ready.
     """
 

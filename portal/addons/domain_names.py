@@ -215,7 +215,7 @@ def _check_end(ascii_name: str, rules: Rules) -> None:
     end = ascii_name.rpartition(".")[2]
     if end in _NOWHERE:
         if not (rules.trying and end in _FOR_TRYING):
-            raise _refuse("reserved", N_("Names with this end lead nowhere on the internet."))
+            raise _refuse("reserved", N_("Names with this ending lead nowhere on the internet."))
         return
     if not rules.trying and _registrable(ascii_name) in _DOCUMENTATION:
         raise _refuse("reserved", N_("This name is kept for examples, so nobody can own it."))

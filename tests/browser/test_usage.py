@@ -37,7 +37,7 @@ def test_another_metric_comes_without_a_new_page(open_as: OpenAs, cast: dict[str
     assert page.evaluate("window.stays")
     page.reload()
     expect(page.get_by_label("What")).to_have_value("products")
-    page.get_by_label("By", exact=True).select_option("source")
+    page.get_by_label("Shown by").select_option("source")
     expect(page.locator("#usage-graph")).to_contain_text("No source named")
 
 

@@ -182,7 +182,7 @@ def test_a_refusal_is_the_upsell_and_not_a_bare_error(client: FlaskClient, refus
     answer = client.get(f"/vendor/{refused.code}/notifications")
     words = text_of(answer)
     assert answer.status_code == 403
-    assert "You've reached your limit of sites Upgrade to Business to get 10 sites Upgrade now" in words
+    assert "You've reached your limit of sites Upgrade to Business to get 10 sites. Upgrade now" in words
     assert "Your role does not include this" not in words and "Ask somebody whose role" not in words
 
 

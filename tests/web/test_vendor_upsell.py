@@ -23,7 +23,7 @@ from tests.web.test_vendor_usage import never_ends, page, uses
 pytestmark = pytest.mark.usefixtures("unscoped")
 
 REACHED = (
-    "You've reached your order limit for this month Upgrade to Business to get 2,000 orders/month Upgrade now Dismiss"
+    "You've reached your order limit for this month Upgrade to Business to get 2,000 orders/month. Upgrade now Dismiss"
 )
 NEAR = "You're close to your order limit for this month"
 

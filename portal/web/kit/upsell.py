@@ -111,7 +111,7 @@ def refused(vendor: VendorAtDoor, error: LimitReached | FeatureMissing) -> Upsel
             said, label = _("The add-on %(addon)s brings more.", addon=addon), _("See add-ons")
             href = url_for("vendor_addons.index", code=vendor.code)
         else:
-            said = f"{said}. {_('There is also an add-on for it: %(addon)s.', addon=addon)}"
+            said = f"{said} {_('There is also an add-on for it: %(addon)s.', addon=addon)}"
     return Upsell(_(REACHED[metric]), said, label, href, True)
 
 
@@ -141,8 +141,8 @@ def text(vendor: VendorAtDoor, metric: Metric, offer: Offer | None) -> str:
         return _("%(tier)s brings %(what)s. The owner or a manager of %(vendor)s can change the plan.", tier=name,
                  what=brings, vendor=vendor.name)  # fmt: skip
     if not offer.self_service:
-        return _("Ask us about %(tier)s to get %(what)s", tier=name, what=brings)
-    return _("Upgrade to %(tier)s to get %(what)s", tier=name, what=brings)
+        return _("Ask us about %(tier)s to get %(what)s.", tier=name, what=brings)
+    return _("Upgrade to %(tier)s to get %(what)s.", tier=name, what=brings)
 
 
 def what_it_brings(metric: Metric, amount: int | None) -> str:

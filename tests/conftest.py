@@ -54,8 +54,8 @@ def built_app(folder: Path, sandbox_server: servers.Sandbox) -> Iterator[Flask]:
     from portal.app import create_app
 
     # The SDK's pauses between its tries at an answer of 500 are counted in seconds: nobody waits for them here.
-    stripe.HTTPClient.INITIAL_DELAY, stripe.HTTPClient.MAX_DELAY = 0.01, 0.02
-
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.01)
     app = create_app(
         Config(
             app_env="test",

@@ -6,10 +6,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from portal.addons import flows, queries
+from portal.addons.purchase import Way
 from portal.addons.rules import AddonStatus, Origin
 from portal.billing.models import Invoice
 from portal.checkout import addon_flows
-from portal.checkout.addon_flows import Way
+from portal.checkout.flows import Addresses
 from portal.checkout.models import Order, Purchase
 from portal.gateways.stripe import StripeGateway
 from portal.kit import clock, jobs
@@ -168,9 +169,7 @@ def test_another_amount_than_shown_buys_nothing(sandbox: Sandbox, payer: Somebod
     wanted = wish("extra-storage")
     shown = addon_flows.prospect(payer.id, wanted)
     with pytest.raises(Conflict) as refused:
-        addon_flows.buy(
-            payer.id, wanted, addon_flows.Addresses("x", "y"), shown=Money(1, "EUR"), at=shown.at, actor=payer.actor
-        )
+        addon_flows.buy(payer.id, wanted, Addresses("x", "y"), shown=Money(1, "EUR"), at=shown.at, actor=payer.actor)
     assert refused.value.code == "preview_changed"
     assert (live(payer), orders()) == ([], [])
 

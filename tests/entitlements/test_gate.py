@@ -359,7 +359,7 @@ def test_one_key_at_once_is_taken_once(catalog: Flask, vendor_id: int) -> None:
 
 def alerts(vendor_id: int) -> list[tuple[str, int, int]]:
     rows = select(UsageAlert.metric, UsageAlert.threshold, UsageAlert.used).where(UsageAlert.vendor_id == vendor_id)
-    return [tuple(row) for row in db.session.execute(rows.order_by(UsageAlert.id))]
+    return [(row.metric, row.threshold, row.used) for row in db.session.execute(rows.order_by(UsageAlert.id))]
 
 
 def test_what_has_happened_is_counted_past_the_limit_and_told(vendor_id: int) -> None:

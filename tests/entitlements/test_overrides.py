@@ -11,7 +11,7 @@ from portal.catalog import queries as catalog_queries
 from portal.catalog.rules import Metric
 from portal.entitlements import overrides, queries, service
 from portal.entitlements.explain import Right, explain
-from portal.entitlements.models import EntitlementGrant
+from portal.entitlements.models import EntitlementGrant, LimitOverride
 from portal.entitlements.overrides import Wish
 from portal.entitlements.rules import Kind, Source
 from portal.kit import tenancy
@@ -98,7 +98,7 @@ def test_a_day_that_is_over_is_closed_once_and_counted_as_a_change(vendor_id: in
     assert ends(vendor_id, held, LATER + timedelta(minutes=9))
     assert not ends(vendor_id, held, LATER + timedelta(minutes=9))
     assert (list(overrides.lapsed(LATER)), version(vendor_id)) == ([], before + 1)
-    row = db.session.get_one(overrides.LimitOverride, held)
+    row = db.session.get_one(LimitOverride, held)
     assert row.ended_at == LATER, "it ended on its day, not when somebody looked"
 
 

@@ -12,7 +12,7 @@ import pytest
 from portal.gateways.stripe import StripeGateway, StripeMismatch
 from tests.support.servers import KEY, Sandbox
 
-UNKNOWN = {"top": {"made_up": 1}, "nested": {"metadata_of": {"made_up": [{"deep": 1}]}}}
+UNKNOWN: dict[str, dict[str, Any]] = {"top": {"made_up": 1}, "nested": {"metadata_of": {"made_up": [{"deep": 1}]}}}
 
 
 def methods() -> list[str]:

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -112,7 +113,7 @@ def test_twenty_at_once_with_one_key_add_one(app: Flask, pushed: Sandbox, payer:
 def test_an_answer_that_got_lost_is_found_by_asking(pushed: Sandbox, payer: Somebody, when: str, status: int) -> None:
     faults(pushed, kind="status", status=status, when=when, path="POST /v1/subscription_items", times=9)
     now = clock.business()
-    wanted = {"key": "lost", "at": now.replace(microsecond=0), "shown": None, "now": now}
+    wanted: dict[str, Any] = {"key": "lost", "at": now.replace(microsecond=0), "shown": None, "now": now}
     if when == "before":
         with pytest.raises(Unavailable):
             item_flows.add_item(payer.id, addon_price(STORAGE), 2, **wanted)

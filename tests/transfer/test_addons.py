@@ -11,6 +11,7 @@ from portal.addons.rules import AddonStatus
 from portal.billing import balance
 from portal.billing.models import Invoice
 from portal.checkout import addon_flows
+from portal.checkout.flows import Addresses
 from portal.checkout.models import Order, Purchase
 from portal.kit import clock
 from portal.kit.errors import Conflict
@@ -186,9 +187,7 @@ def test_another_amount_than_shown_is_not_asked(who: Somebody) -> None:
     wanted = wish("extra-storage")
     shown = addon_flows.prospect(who.id, wanted)
     with pytest.raises(Conflict) as refused:
-        addon_flows.buy(
-            who.id, wanted, addon_flows.Addresses("x", "y"), shown=Money(1, "EUR"), at=shown.at, actor=who.actor
-        )
+        addon_flows.buy(who.id, wanted, Addresses("x", "y"), shown=Money(1, "EUR"), at=shown.at, actor=who.actor)
     assert refused.value.code == "preview_changed"
     assert [i.reason for i in rows(Invoice, who)] == ["subscription_create"]
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from portal.catalog.rules import Metric
 from portal.entitlements import gate, overrides, queries
 from portal.entitlements.models import LimitOverride
 from portal.identity.rules import StaffKind
@@ -68,7 +69,7 @@ def test_a_limit_holds_at_once_with_who_until_when_and_why(admin, vendor_id):
     assert answer.status_code == 200
     assert "Orders of Kilim House: 700." in json.loads(answer.headers["HX-Trigger"])["toast"]["text"]
     assert limits(vendor_id)["orders"] == 700
-    assert gate.check(vendor_id, "orders", 700, now=clock.business()).allowed
+    assert gate.check(vendor_id, Metric.ORDERS, 700, now=clock.business()).allowed
     words = tab(admin, vendor_id)
     assert "set to 700 by Sam Staff until 31 March 2027" in words
     assert "Reason: Waits for the <new> tier" in words and "500 from Professional" in words

@@ -36,7 +36,8 @@ def send(client: FlaskClient, who: Someone, path: str, data: dict[str, Any] | No
 def test_the_bell_counts_what_nobody_has_read(client: FlaskClient) -> None:
     who = people.sign_up(client)
     assert "Notifications, " not in text_of(client.get("/dashboard"))
-    tell(who, 1200), tell(who, 1300, hours=1)
+    tell(who, 1200)
+    tell(who, 1300, hours=1)
     words = text_of(client.get("/dashboard"))
     assert "Notifications 2 new" in words and "Notifications, 2 new" in words
     send(client, who, f"{notes.page(who.vendor_id).rows[0].id}/read")
@@ -46,7 +47,8 @@ def test_the_bell_counts_what_nobody_has_read(client: FlaskClient) -> None:
 def test_the_list_tells_in_words_newest_first(client: FlaskClient) -> None:
     who = people.sign_up(client)
     assert "Nothing to tell yet" in text_of(client.get(f"/vendor/{who.code}/notifications"))
-    tell(who, 1200), tell(who, 1300, hours=1)
+    tell(who, 1200)
+    tell(who, 1300, hours=1)
     answer = client.get(f"/vendor/{who.code}/notifications")
     words = text_of(answer)
     assert "New Orders: 80 % of the limit 1,300 of 1,500 are used. 15 January 2027, 13:00 UTC" in words
@@ -67,7 +69,8 @@ def test_a_note_of_a_kind_that_is_no_more_is_still_listed(client: FlaskClient) -
 
 def test_all_that_was_seen_is_read_and_later_ones_stay_new(client: FlaskClient) -> None:
     who = people.sign_up(client)
-    tell(who, 1), tell(who, 2, hours=1)
+    tell(who, 1)
+    tell(who, 2, hours=1)
     seen = notes.page(who.vendor_id).rows[0].id
     tell(who, 3, hours=2)
     send(client, who, "read", {"until": str(seen)})

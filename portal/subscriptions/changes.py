@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, select
 
 from portal.billing.models import Invoice
 from portal.billing.rules import InvoiceStatus
@@ -113,17 +113,17 @@ def _refuse(subscription: VendorSubscription, price: Price) -> None:
 
 
 def owes(vendor_id: int) -> bool:
-    """Is an invoice of Stripe's open? That of a change which waits for its payment does not count: it stands itself.
+    """Is an invoice of a plan's at Stripe open? That of a change which waits for its payment does not count: it stands
+    itself.
 
-    One of ours is asked for ahead of time, so it is owed only once the subscription is behind.
+    Nor does what an add-on with a subscription of its own owes: that has a dunning of its own. One of our own invoices
+    is asked for ahead of time, so it is owed only once the subscription is behind.
     """
     waiting = select(TierChange.stripe_invoice_id).where(
         TierChange.vendor_id == vendor_id, TierChange.state.in_(UNDER_WAY), TierChange.stripe_invoice_id.is_not(None)
     )
     owed = select(Invoice.id).where(
-        Invoice.vendor_id == vendor_id,
-        Invoice.provider == Provider.STRIPE,
-        Invoice.status == InvoiceStatus.OPEN,
+        _of_plans(vendor_id),
         Invoice.due_minor > Invoice.paid_minor,
         Invoice.stripe_invoice_id.not_in(waiting),
     )
@@ -131,12 +131,25 @@ def owes(vendor_id: int) -> bool:
 
 
 def pay_url(vendor_id: int) -> str | None:
-    """Stripe's page to pay the oldest invoice that is open."""
+    """Stripe's page to pay the oldest open invoice of a plan."""
     return db.session.scalar(
         select(Invoice.hosted_url)
-        .where(Invoice.vendor_id == vendor_id, Invoice.status == InvoiceStatus.OPEN, Invoice.hosted_url.is_not(None))
+        .where(_of_plans(vendor_id), Invoice.hosted_url.is_not(None))
         .order_by(Invoice.id)
         .limit(1)
+    )
+
+
+def _of_plans(vendor_id: int) -> ColumnElement[bool]:
+    """The open invoices of the Stripe subscriptions that the vendor's plans have or had."""
+    plans = select(VendorSubscription.stripe_subscription_id).where(
+        VendorSubscription.vendor_id == vendor_id, VendorSubscription.stripe_subscription_id.is_not(None)
+    )
+    return and_(
+        Invoice.vendor_id == vendor_id,
+        Invoice.provider == Provider.STRIPE,
+        Invoice.status == InvoiceStatus.OPEN,
+        Invoice.stripe_subscription_id.in_(plans),
     )
 
 

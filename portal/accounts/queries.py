@@ -17,6 +17,9 @@ from portal.notifications.models import Notification
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.rules import Status
 
+#: Between the parts of a text that joins rows; signing up refuses names with such characters.
+FIELD, ROW = "\x1f", "\x1e"
+
 
 @dataclass(frozen=True, slots=True)
 class VendorAtDoor:
@@ -32,7 +35,6 @@ class VendorAtDoor:
     trial_ends_at: datetime | None
     period_end: datetime | None
     blocked: bool
-    others: int
     past_due_since: datetime | None = None
     #: Notes of the portal that nobody has read.
     unread: int = 0
@@ -41,8 +43,19 @@ class VendorAtDoor:
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """A vendor that a person may switch to, and what they are there."""
+
+    code: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
 class Visitor:
-    """A signed-in person. ``vendor`` is None for staff without a vendor and for vendors that are not theirs."""
+    """A signed-in person. ``vendor`` is None for staff without a vendor and for vendors that are not theirs;
+    ``doors`` are all of the person's vendors, by name.
+    """
 
     session_id: int
     user_id: int
@@ -54,6 +67,7 @@ class Visitor:
     staff: StaffKind | None
     second_factor: bool
     vendor: VendorAtDoor | None
+    doors: tuple[Door, ...] = ()
 
 
 def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) -> Visitor | None:
@@ -78,7 +92,6 @@ def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) 
             trial_ends_at=row.trial_ends_at,
             period_end=row.period_end,
             blocked=row.vendor_blocked_at is not None,
-            others=row.vendors - 1,
             past_due_since=row.past_due_since,
             unread=row.unread,
             features=_features(row.features),
@@ -94,6 +107,7 @@ def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) 
         staff=StaffKind(row.staff) if row.staff else None,
         second_factor=row.confirmed_at is not None,
         vendor=vendor,
+        doors=_doors(row.doors),
     )
 
 
@@ -104,6 +118,25 @@ def _features(joined: str | None) -> dict[str, str]:
         if source:
             grants.append(Grant(Source(source), "", Kind.FEATURE, key, level=level))
     return combine(0, grants).features
+
+
+def _doors(joined: str | None) -> tuple[Door, ...]:
+    parts = [each.split(FIELD, 2) for each in joined.split(ROW)] if joined else []
+    return tuple(sorted((Door(code, name, Role(role)) for code, role, name in parts),
+                        key=lambda door: (door.name.casefold(), door.code)))  # fmt: skip
+
+
+def _theirs() -> ScalarSelect[str]:
+    """All vendors of the person in one text, so that the switch between them costs no statement of its own."""
+    member, theirs = Membership.__table__.alias("member"), Vendor.__table__.alias("theirs")
+    each = theirs.c.code + FIELD + member.c.role + FIELD + theirs.c.name
+    return (
+        select(func.aggregate_strings(each, ROW))
+        .select_from(member.join(theirs, theirs.c.id == member.c.vendor_id))
+        .where(member.c.user_id == User.id)
+        .correlate(User)
+        .scalar_subquery()
+    )
 
 
 def _granted() -> ScalarSelect[str]:
@@ -127,7 +160,6 @@ def _unread() -> ScalarSelect[int]:
 
 def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) -> Select[*tuple[Any, ...]]:
     of_user = Membership.user_id == User.id
-    count = select(func.count()).select_from(Membership).where(of_user).correlate(User).scalar_subquery()
     wanted = Vendor.code == code if code else Vendor.id.is_not(None)
     statement = (
         select(
@@ -151,7 +183,7 @@ def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) 
             VendorSubscription.trial_ends_at,
             VendorSubscription.period_end,
             VendorSubscription.past_due_since,
-            count.label("vendors"),
+            _theirs().label("doors"),
             _unread().label("unread"),
             _granted().label("features"),
         )

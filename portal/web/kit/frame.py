@@ -11,7 +11,6 @@ from flask_babel import gettext as _
 
 from portal.accounts.queries import VendorAtDoor, Visitor
 from portal.catalog.rules import reaches
-from portal.identity import queries as identity
 from portal.identity.rules import Role, at_least
 from portal.kit import clock
 from portal.settings import queries as settings
@@ -91,16 +90,16 @@ class Frame:
     @cached_property
     def vendors(self) -> list[dict[str, Any]]:
         """The vendors to switch between; empty for people with one."""
-        if self.who is None or self.vendor is None or not self.vendor.others:
+        if self.who is None or self.vendor is None or len(self.who.doors) < 2:
             return []
         return [
             {
-                "name": v.name,
-                "role": v.role,
-                "href": url_for("vendor_billing.index", code=v.code),
-                "current": v.id == self.vendor.id,
+                "name": door.name,
+                "role": door.role,
+                "href": url_for("vendor_billing.index", code=door.code),
+                "current": door.code == self.vendor.code,
             }
-            for v in identity.vendors_of(self.who.user_id)
+            for door in self.who.doors
         ]
 
 

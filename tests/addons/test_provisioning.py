@@ -191,7 +191,7 @@ def test_what_cannot_be_kept_is_a_refusal_and_not_tried_for_ever(
 
 
 def test_of_two_workers_one_wins(ada: Someone, provider: Provider, catalog: Flask) -> None:
-    """Tried once with take() giving a claim whatever the state: the thing was made more than once."""
+    """Tried once with take() giving a claim whatever the state: there were four attempts."""
     run_id = factory.begin(remote(ada, provider))
     step_id = factory.steps(run_id)[0].id
     db.session.remove()
@@ -214,7 +214,9 @@ def test_of_two_workers_one_wins(ada: Someone, provider: Provider, catalog: Flas
 
 
 def test_a_silent_attempt_is_taken_over_after_its_lease_and_leaves_no_trace(ada: Someone, provider: Provider) -> None:
-    """A worker that slept through its lease neither acts nor records. Tried once without is_ours: made twice."""
+    """A worker that slept through its lease neither acts nor records. Tried once without is_ours: it acted once more;
+    and without the same look in record(): what it recorded late counted.
+    """
     run_id = factory.begin(remote(ada, provider))
     step_id = factory.steps(run_id)[0].id
     with unit_of_work():

@@ -34,6 +34,7 @@ from portal.subscriptions.rules import When, usage_window
 from portal.support import service as support
 from portal.support.rules import Sender, TicketKind
 from portal.usage import service as usage
+from tests.browser import cast_addons
 from tests.support import people, stories, teams
 from tests.support.people import Someone
 
@@ -137,6 +138,8 @@ def _today(cast: Cast) -> None:
     _closes(cast.people["closed"])
     _is_billed(cast.joins("billed", "Maple & Moss"))
     _is_equipped(cast.joins("equipped", "Golden Thimble", "business"))
+    cast_addons.is_furnished(cast.joins("furnished", "Walnut Workshop", "business"))
+    cast_addons.buys_storage(cast.people["paying"], cast.config.base_url)
     staff = people.staff("support@cast.example", StaffKind.SUPPORT, "Sam Support")
     cast.people["support"] = Someone(staff.id, staff.email, staff.name, 0, "")
 

@@ -30,7 +30,7 @@ FIRST = "test_before_anybody_has_come"
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One running portal for all journeys; each journey has its own vendor."""
-    running = stacks.start(tmp_path_factory.mktemp("stack") / "var")
+    running = stacks.start(tmp_path_factory.mktemp("stack") / "var", PLATFORM_DOMAIN="shops.example")
     running.invitation = running.flask("staff", "add", steps.ADMIN, "--name", "Grace Hopper", "--role", "admin")
     yield running
     running.stop()

@@ -155,6 +155,16 @@ def _run(then: str = "") -> Callable[[Page], None]:
     return act
 
 
+def _adds(which: int) -> Callable[[Page], None]:
+    """Open what is to be chosen for one of the add-ons on the shelf."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("link", name="Add to plan").nth(which).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return act
+
+
 def _gives_no_reason(page: Page) -> None:
     _opens("Extend trial")(page)
     page.get_by_role("dialog").get_by_role("button", name="Extend trial").click()
@@ -235,6 +245,7 @@ PUBLIC = (
     Sight("join, by the link", "/mailbox", act=_opens_the_invitation),
     Sight("join, signed in as somebody else", "/mailbox", "trying", act=_opens_the_invitation),
     Sight("join, spoilt link", "/join/spoilt", status=404),
+    Sight("API reference", "/api/v1/docs", act=_opens_folds),
     Sight("verify, spoilt link", "/verify/spoilt", status=404),
     Sight("verify new address, spoilt link", "/verify/email/spoilt", status=404),
     Sight("password forgotten", "/password/forgotten"),
@@ -342,6 +353,30 @@ VENDOR = (
     Sight("invoices, filtered to nothing", "/vendor/{code}/invoices?status=void", "billed"),
     Sight("invoice, waiting", "/vendor/{code}/invoices?status=open", "billed", act=_reads("PF-")),
     Sight("invoice, corrected", "/vendor/{code}/invoices?status=paid", "billed", act=_reads("INV-")),
+    Sight("add-ons", "/vendor/{code}/addons", "furnished"),
+    Sight("add-ons, some bought", "/vendor/{code}/addons", "paying"),
+    Sight("add-ons, none", "/vendor/{code}/addons", "trying"),
+    Sight("add-ons, no plan", "/vendor/{code}/addons", "planless"),
+    Sight("add-on in the modal", "/vendor/{code}/addons", "paying", act=_opens("^Manage")),
+    Sight("add-on, more or less of it", "/vendor/{code}/addons", "paying", act=_opens("Change quantity")),
+    Sight("add-on, size to choose", "/vendor/{code}/addons", "paying", act=_adds(1)),
+    Sight("add-on included, to set up", "/vendor/{code}/addons", "paying", act=_opens("Set it up now")),
+    Sight("domains", "/vendor/{code}/domains", "furnished", act=_opens_folds),
+    Sight("domains, none", "/vendor/{code}/domains", "trying"),
+    Sight("add a domain as a page", "/vendor/{code}/domains/new", "furnished"),
+    Sight("remove a domain in the modal", "/vendor/{code}/domains", "furnished", act=_opens("^Remove ")),
+    Sight("mailboxes", "/vendor/{code}/mailboxes", "furnished"),
+    Sight("mailboxes, none", "/vendor/{code}/mailboxes", "trying"),
+    Sight("new mailbox as a page", "/vendor/{code}/mailboxes/new", "furnished"),
+    Sight("new password of a mailbox", "/vendor/{code}/mailboxes", "furnished", act=_of_a_member("Set a new password")),
+    Sight("delete a mailbox", "/vendor/{code}/mailboxes", "furnished", act=_of_a_member("^Delete…")),
+    Sight("API keys", "/vendor/{code}/api-keys", "furnished"),
+    Sight("API keys, not in the plan", "/vendor/{code}/api-keys", "trying"),
+    Sight("new key as a page", "/vendor/{code}/api-keys/new", "furnished"),
+    Sight("revoke a key in the modal", "/vendor/{code}/api-keys", "furnished", act=_opens("^Revoke")),
+    Sight("endpoint in the modal", "/vendor/{code}/api-keys", "furnished", act=_opens("^Manage")),
+    Sight("new endpoint as a page", "/vendor/{code}/api-keys/webhooks/new", "furnished"),
+    Sight("delivery in the modal", "/vendor/{code}/api-keys", "furnished", act=_opens("^A test")),
     Sight("payments", "/vendor/{code}/payments", "billed"),
     Sight("payments, none yet", "/vendor/{code}/payments", "trying"),
     Sight("billing details", "/vendor/{code}/billing-details", "billed"),
@@ -425,6 +460,21 @@ ADMIN = (
     Sight("transfers, none yet", "/admin/transfers", "admin"),
     Sight("transfers, nothing laid aside", "/admin/transfers?show=aside", "admin"),
     Sight("import a statement, no file", "/admin/transfers/import", "admin", act=_sends("Read the file")),
+    Sight("add-on products", "/admin/addons", "admin"),
+    Sight("add-on product in the modal", "/admin/addons", "admin", act=_opens("^Edit")),
+    Sight("add-on price in the modal", "/admin/addons", "admin", act=_opens("^Change the price")),
+    Sight("the platform's API keys", "/admin/api-keys", "admin"),
+    Sight("new platform key as a page", "/admin/api-keys/new", "admin"),
+    Sight("new platform endpoint", "/admin/api-keys", "admin", act=_opens("Add endpoint")),
+    Sight("vendor, limits", "/admin/vendors/{id}?tab=limits", "admin", "furnished"),
+    Sight("vendor, add-ons in several states", "/admin/vendors/{id}?tab=add-ons", "admin", "furnished"),
+    Sight("set a limit as a page", "/admin/vendors/{id}/override?what=limit:orders", "admin", "paying"),
+    Sight(
+        "set a feature in the modal", "/admin/vendors/{id}?tab=limits", "admin", "paying", act=_opens("^Set Analytics")
+    ),
+    Sight("give an add-on as a page", "/admin/vendors/{id}/add-ons/give", "admin", "paying"),
+    Sight("take an add-on away", "/admin/vendors/{id}?tab=add-ons", "admin", "paying", act=_opens("^Take ")),
+    Sight("setting up, failed", "/admin/provisioning?show=failed", "admin"),
     Sight("profile, staff", "/profile", "admin"),
     Sight("style guide", "/admin/styleguide", "admin"),
 )

@@ -48,7 +48,11 @@ NOT_PAGES = {
     "vendor_billing.meters", "vendor_billing.plan_card", "vendor_methods.cards",
     "vendor_invoices.pdf", "vendor_invoices.credit_note_pdf",
     "vendor_provisioning.log", "vendor_certificate.chain", "admin_provisioning.request_file",
-    "vendor_team.seats_line",
+    "vendor_team.seats_line", "vendor_domains.show", "vendor_domains.availability",
+    "vendor_api_keys.keys", "vendor_api_keys.endpoints", "vendor_api_keys.deliveries",
+    "admin_api_keys.keys", "admin_api_keys.endpoints", "admin_api_keys.deliveries",
+    "api_reference.openapi", "api_entitlements.show",
+    "api_usage.now_0", "api_usage.now_1", "api_usage.now_2", "api_usage.history",
     "vendor_transfer.waiting", "admin_transfers.choose", "admin_transfers.proof",
     "admin_invoices.pdf", "admin_invoices.credit_note_pdf", "admin_invoices.export",
 }  # fmt: skip
@@ -158,9 +162,15 @@ def test_every_page_is_among_them(built_app: Flask) -> None:
     seen |= {"admin_provisioning.confirm", "admin_provisioning.chain_form"}
     seen |= {"vendor_support.show", "admin_support.show", "vendor_methods.ask_removal", "admin_refund.form"}
     seen |= {"vendor_team.role_form", "vendor_team.ask_removal", "vendor_team.hand_over_form"}
-    seen |= {"vendor_team.ask_to_leave"}
+    seen |= {"vendor_team.ask_to_leave", "vendor_domains.ask_removal"}
+    seen |= {"vendor_mailboxes.password_form", "vendor_mailboxes.ask_removal"}
+    seen |= {"vendor_addon.show", "vendor_addon.choose", "vendor_addons.add", "vendor_addons.included_form"}
+    seen |= {"admin_addons.form", "admin_addons.price", "admin_vendor_addons.ask"}
+    seen |= {f"vendor_api_keys.{view}" for view in ("ask_revoke", "endpoint", "delivery")}
+    # The same pages as a vendor's, for the platform.
+    seen |= {f"admin_api_keys.{view}" for view in ("ask_revoke", "endpoint", "delivery", "new_endpoint")}
     # Where Stripe leads back to.
-    seen |= {"vendor_methods.added"}
+    seen |= {"vendor_methods.added", "vendor_addons.done"}
     # Looked at on the way in test_transfer.py: where there is no Stripe.
     seen |= {"vendor_pay.form", "vendor_transfer.show", "admin_transfers.approve_form", "admin_transfers.reject_form"}
     # Looked at on the way in test_two_step.py.

@@ -241,7 +241,7 @@ def delivery_state(row: Any) -> tuple[str, str]:
     if row.state == "delivered":
         return _("Delivered"), "good"
     if row.state == "failed":
-        return _("Given up"), "bad"
+        return _("No longer tried"), "bad"
     return (_("Tried, waits"), "warn") if row.attempts else (_("On its way"), "info")
 
 

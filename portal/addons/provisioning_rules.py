@@ -21,6 +21,7 @@ FINISHED = (StepState.DONE, StepState.SKIPPED)
 MOVING = (StepState.TODO, StepState.RETRYING, StepState.WAITING_VENDOR, StepState.WAITING_STAFF)
 
 OUR_FAULT = N_("Something failed on our side.")
+NO_ANSWER = N_("A service we depend on does not answer. Nothing is lost.")
 BEGUN = N_("Begun.")
 ALREADY = N_("It was there already: nothing had to be done.")
 DONE = N_("Done.")

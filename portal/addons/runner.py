@@ -41,7 +41,9 @@ def attempt(claim: Claim) -> Outcome | None:
     try:
         return _ask_then_act(claim)
     except (Unavailable, TooMany) as error:
-        return Retry(error.message, data=error.params, detail=error.code)
+        # Its own words ask a reader to try again; here nobody has to.
+        said = rules.NO_ANSWER if error.message == type(error).message else error.message
+        return Retry(said, data=error.params, detail=error.code)
     except PortalError as error:
         return Refused(error.message, error.params, error.code)
     except Exception as error:

@@ -16,7 +16,7 @@ from portal.addons.rules import AddonStatus, RunKind, RunState
 from portal.entitlements import queries as entitlements
 from portal.kit import actor, clock, jobs, tenancy
 from portal.kit.db import db
-from portal.kit.errors import Conflict, NotFound
+from portal.kit.errors import Conflict, NotFound, Unavailable
 from portal.kit.models import OutboxJob
 from portal.kit.unit_of_work import unit_of_work
 from portal.notifications.models import SentMail
@@ -173,6 +173,21 @@ def test_a_fault_of_ours_says_no_more_than_that(
     assert (step.state, step.error) == ("retrying", rules.OUR_FAULT)
     texts = [str(row) for row in db.session.execute(db.text("SELECT message, data FROM provisioning_log"))]
     assert not any("hunter2" in text for text in texts)
+
+
+def test_nobody_is_asked_to_try_again_what_tries_itself(
+    ada: Someone, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway's own words end with "please try again in a minute". Tried once with them: the step said so."""
+    from tests.addons.provider import Make
+
+    def silent(*_: object) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(Make, "act", silent)
+    run_id = factory.begin(remote(ada, provider))
+    jobs.run_all()
+    assert factory.steps(run_id)[0].error == rules.NO_ANSWER
 
 
 def test_what_cannot_be_kept_is_a_refusal_and_not_tried_for_ever(

@@ -80,8 +80,14 @@ def test_a_look_answers_only_when_there_is_something_new(client: FlaskClient, ad
     seen = mark(ada, addon_id)
     assert client.get(page, query_string={"seen": seen}, headers=PARTIAL).status_code == 204
     jobs.run_all()
-    news = client.get(page, query_string={"seen": seen}, headers=PARTIAL).get_data(as_text=True)
+    answer = client.get(page, query_string={"seen": seen}, headers=PARTIAL)
+    news = answer.get_data(as_text=True)
     assert re.search(rf'hx-swap-oob="innerHTML:#setup-said-{addon_id}">Everything is set up\.<', news)
+    # The badge beside the heading and the log of what happened move along.
+    assert re.search(rf'hx-swap-oob="innerHTML:#setup-status-{addon_id}">.*Active', news)
+    assert f"setup-{addon_id}-moved" in answer.headers["HX-Trigger"]
+    whole = client.get(page).get_data(as_text=True)
+    assert f'id="setup-status-{addon_id}"' in whole and f"setup-{addon_id}-moved from:body" in whole
     assert "<html" not in news and 'role="status"' not in news
 
 

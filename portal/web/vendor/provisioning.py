@@ -41,8 +41,10 @@ def steps(code: str, addon_id: int) -> Response:
     if responder.is_partial() and request.args.get("seen") == setup.mark:
         return responder.vary(Response(status=204))
     if responder.is_partial():
-        block = "moving" if "seen" in request.args else "setup"
-        return responder.respond(TEMPLATE, block, said="seen" in request.args, **context(vendor, setup))
+        if "seen" not in request.args:
+            return responder.respond(TEMPLATE, "setup", said=False, **context(vendor, setup))
+        moved = responder.respond(TEMPLATE, "moving", said=True, **context(vendor, setup))
+        return responder.waking(moved, f"setup-{addon_id}-moved")
     return responder.respond(TEMPLATE, said=False, log=queries.log_of(vendor.id, addon_id), **context(vendor, setup))
 
 

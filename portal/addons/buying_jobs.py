@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from portal.addons import endings, flows, included, transfers
+from portal.addons import endings, included, keeping_flows, transfers
 from portal.kit import clock, outbox
 from portal.kit.tasks import periodic, task
 from portal.subscriptions import transfer_renewals
@@ -69,7 +69,7 @@ def follow_tier(vendor: int) -> None:
 @task("addons.keep", kind="flow")
 def keep(vendor: int, addon_id: int, price_id: int) -> None:
     """Buy what the tier before included and the vendor keeps."""
-    flows.keep(addon_id, vendor, price_id)
+    keeping_flows.keep(addon_id, vendor, price_id)
 
 
 transfer_renewals.along(transfers.beside)

@@ -1,23 +1,22 @@
-"""What takes Stripe's answer between two transactions: following, cancelling, keeping and resizing an add-on."""
+"""What takes Stripe's answer between two transactions: following, cancelling and resizing an add-on."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from portal.addons import changes, included, mirror, purchase, queries, service, transfers
+from portal.addons import changes, mirror, purchase, queries, service, transfers
 from portal.addons.changes import Figures
 from portal.addons.mirror import Own
 from portal.addons.purchase import Wish
 from portal.addons.queries import Had
-from portal.addons.rules import AddonStatus, Origin
-from portal.addons.service import Paid
-from portal.billing import methods, stripe_invoice, tax
+from portal.addons.rules import AddonStatus
+from portal.billing import stripe_invoice
 from portal.billing.stripe_invoice import StripeInvoice
 from portal.gateways import stripe
-from portal.gateways.stripe import CardRefused, StripeMismatch
+from portal.gateways.stripe import StripeMismatch
 from portal.kit import clock
 from portal.kit.actor import STRIPE, SYSTEM, Actor
-from portal.kit.errors import Conflict, NotFound, PaymentRequired
+from portal.kit.errors import Conflict, NotFound
 from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
@@ -28,7 +27,6 @@ from portal.subscriptions.flows import figures as stripe_figures
 from portal.subscriptions.history import lock, lock_if_any
 from portal.subscriptions.item_flows import ItemState
 from portal.subscriptions.mirror import keep_invoice
-from portal.subscriptions.queries import Held
 from portal.subscriptions.rules import Provider, preview_holds
 
 #: How often a fetch is repeated because the row changed while Stripe was answering.
@@ -184,63 +182,6 @@ def end_with_period(addon_id: int, vendor_id: int) -> None:
         end_now(addon_id, vendor_id, "plan", actor=SYSTEM)
     else:
         _flag(had, ends=True, actor=SYSTEM)
-
-
-def keep(addon_id: int, vendor_id: int, price_id: int) -> None:
-    """What the old tier included is bought from now on: an item of the tier's subscription, or one of its own.
-
-    Charged to the card on file, as it was confirmed with the change of the tier. Repeatable: the add-on is the key.
-    Where Stripe refuses it (no card, card declined), it ends and the vendor is told.
-    """
-    with unit_of_work():
-        waits = included.waits_to_be_kept(addon_id, vendor_id)
-    if not waits:
-        return
-    had, found, now = queries.one(vendor_id, addon_id), purchase.offer(price_id), clock.business()
-    try:
-        paid = _charged(had, found, now)
-    except (CardRefused, Conflict, NotFound, PaymentRequired):
-        with unit_of_work():
-            service.end(service.locked(addon_id, vendor_id), "unpaid", actor=SYSTEM, now=now)
-        return
-    with unit_of_work():
-        addon = service.locked(addon_id, vendor_id)
-        if addon.origin == Origin.INCLUDED and addon.status != AddonStatus.CANCELLED:
-            included.becomes_bought(addon, found, paid, now=now)
-    if paid.stripe_subscription_id:
-        sync(vendor_id, paid.stripe_subscription_id)
-
-
-def _charged(had: Had, found: purchase.Offer, now: datetime) -> Paid:
-    held, has_card, _since = purchase.held_with_card(had.vendor_id)
-    key = f"addon-keep-{had.id}"
-    if purchase.way(held, found, has_card, now) == purchase.Way.ITEM:
-        at = now.replace(microsecond=0)
-        done = item_flows.add_item(had.vendor_id, str(found.stripe_price_id), had.quantity, key=key, at=at, shown=None,
-                                   now=now)  # fmt: skip
-        if done.item is None:
-            raise CardRefused(detail="")
-        return Paid("stripe", found.price_id, done.item.period_start, done.item.period_end, done.item.period_start,
-                    None, done.item.id)  # fmt: skip
-    params = {
-        "customer": held.stripe_customer_id,
-        "items": [{"price": found.stripe_price_id, "quantity": had.quantity}],
-        "billing_mode": {"type": "flexible"},
-        "metadata": {"vendor": str(had.vendor_id), "addon": str(had.id), "kind": "addon"},
-        "default_payment_method": _card_of(held),
-        "payment_behavior": "error_if_incomplete",
-        **tax.stripe_params(),
-    }
-    end_reading()
-    own = mirror.read(stripe.current().subscription_create(params, key))
-    return Paid("stripe", found.price_id, own.period_start, own.period_end, own.period_start, own.id, own.item_id)
-
-
-def _card_of(held: Held) -> str | None:
-    """What the tier is paid with: Checkout keeps it with the subscription, not always with the customer."""
-    end_reading()
-    document = stripe.current().subscription(str(held.stripe_subscription_id))
-    return tier.id_of(document.get("default_payment_method")) or methods.default_of(held.vendor_id)
 
 
 # another size or number -----------------------------------------------------------------------------------------------

@@ -1,12 +1,15 @@
 """Lives of add-ons at Stripe: many hands, lost events, a card that fails, a plan that ends or shrinks."""
 
 import threading
+from typing import Any
 
 import pytest
+import requests
 from flask import Flask
 from flask.testing import FlaskClient
 
-from portal.addons import endings, included, service
+from portal.addons import endings, included, keeping_flows, service
+from portal.addons.queries import Had
 from portal.addons.rules import AddonStatus, Origin
 from portal.billing.models import Invoice
 from portal.catalog import queries as catalog
@@ -14,14 +17,17 @@ from portal.catalog.models import AddonProduct
 from portal.catalog.rules import Cycle
 from portal.checkout import addon_flows
 from portal.checkout.models import Purchase
+from portal.gateways import stripe
 from portal.kit import clock, jobs, tenancy
 from portal.kit.actor import SYSTEM
 from portal.kit.db import db
+from portal.kit.errors import Unavailable
 from portal.kit.unit_of_work import unit_of_work
 from portal.stripe_events import reconcile
 from portal.subscriptions import change_flows
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.history import lock, note
+from portal.subscriptions.queries import Held
 from portal.subscriptions.rules import Status, When
 from tests.addons.buying import MYSHOP, buys, live, price_of, row, wish
 from tests.stripe_events.life import end_trial
@@ -113,29 +119,72 @@ def test_what_was_paid_a_moment_ago_does_not_end(
     assert row(addon.id).past_due_since is None
 
 
-def test_the_included_domain_is_kept_as_it_was_confirmed(
-    client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
-) -> None:
-    """Down to Essential: 1500 a year from the card on file, on a subscription of its own; the same row goes on."""
+def included_domain(who: Somebody) -> int:
+    """The domain that the tier includes, set up."""
     product = db.session.scalar(db.select(AddonProduct.id).where(AddonProduct.code == "custom-domain"))
     with unit_of_work():
-        made = included.set_up(payer.id, product or 0, dict(MYSHOP), actor=payer.actor, now=clock.business())
+        made = included.set_up(who.id, product or 0, dict(MYSHOP), actor=who.actor, now=clock.business())
         addon_id = made.id
     jobs.run_all()
-    essential = catalog_price("essential")
+    return addon_id
+
+
+def goes_down(who: Somebody) -> None:
+    """To Essential with the next period; the domain is kept for 15.00 a year."""
     decided = {"addons": [{"code": "custom-domain", "name": "Custom domain", "variant": "", "quantity": 1, "keep": True,
                            "price_id": price_of("custom-domain"), "cycle": "yearly", "minor": 1500,
                            "currency": "EUR"}]}  # fmt: skip
     change_flows.change_tier(
-        payer.id, essential, When.NEXT, actor=payer.actor, base_version=subscriptions.held(payer.id).version,
-        choices=decided,
+        who.id, catalog_price("essential"), When.NEXT, actor=who.actor,
+        base_version=subscriptions.held(who.id).version, choices=decided,
     )  # fmt: skip
+
+
+def test_the_included_domain_is_kept_as_it_was_confirmed(
+    client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
+) -> None:
+    """Down to Essential: 1500 a year from the card on file, on a subscription of its own; the same row goes on."""
+    addon_id = included_domain(payer)
+    goes_down(payer)
     settle(sandbox, client)
     lives_on(sandbox, client, travel, step=24, days=33)
     kept = row(addon_id)
     assert (kept.origin, kept.provider, kept.is_over) == (Origin.BOUGHT, "stripe", False)
     assert kept.stripe_subscription_id is not None and kept.total is not None and kept.total.minor == 1500
     assert "addon_ended" not in mails_to(payer)
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["a 500 after the effect", "and the worker dies"])
+def test_what_is_kept_is_charged_once_whatever_stripe_answers(
+    client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    """Tried once with ``keeping_flows._made`` that never finds: there were two subscriptions of its own."""
+    addon_id = included_domain(payer)
+    goes_down(payer)
+    settle(sandbox, client)
+    fault = {"kind": "status", "when": "after", "status": 500, "path": "POST /v1/subscriptions$"}
+    requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=20).raise_for_status()
+    look, looks = keeping_flows._made, []
+
+    def deaf_once(held: Held, had: Had) -> dict[str, Any] | None:
+        """The first look finds nothing; the one after the 500 gets no answer where the worker dies."""
+        looks.append(had.version)
+        if dies and len(looks) == 2:
+            raise Unavailable
+        return look(held, had)
+
+    monkeypatch.setattr(keeping_flows, "_made", deaf_once)
+    lives_on(sandbox, client, travel, step=24, days=33)
+    keeping_flows.keep(addon_id, payer.id, price_of("custom-domain"))
+    assert len(looks) == (3 if dies else 2)
+    kept = row(addon_id)
+    assert (kept.origin, kept.is_over) == (Origin.BOUGHT, False)
+    customer = str(subscriptions.held(payer.id).stripe_customer_id)
+    own = [each for each in stripe.current().subscriptions(customer) if each["metadata"].get("addon") == str(addon_id)]
+    assert [each["id"] for each in own] == [kept.stripe_subscription_id]
+    settle(sandbox, client)
+    paid = db.session.query(Invoice).filter_by(stripe_subscription_id=kept.stripe_subscription_id).all()
+    assert [invoice.paid_minor for invoice in paid] == [1500]
 
 
 def catalog_price(tier: str) -> int:

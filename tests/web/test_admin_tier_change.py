@@ -145,6 +145,38 @@ def test_an_immediate_downgrade_credits_the_difference_and_names_what_is_lost(ad
     assert paid.overview(vendor).tier_code == "essential"
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ({"addon-custom-domain": "keep"}, {"keep": True, "cycle": "yearly", "minor": 1500, "currency": "EUR"}),
+        ({"addon-custom-domain": "end"}, {"keep": False}),
+        ({}, {"keep": False}),
+        ({"addon-custom-domain": "perhaps"}, {"keep": False}),
+    ],
+    ids=["kept for its list price", "ended", "nothing said", "nonsense"],
+)
+def test_staff_who_make_a_plan_smaller_say_what_becomes_of_its_add_ons(admin, vendor, sent, kept):
+    """Kept only where that was chosen in so many words: it costs 15.00 a year."""
+    fields = choose(admin, vendor, "Essential", "next")
+    shown = preview(admin, vendor, fields)
+    assert "Custom domain is not included any more" in text_of(shown) and "€15 per year" in text_of(shown)
+    assert paid.sent(shown)["addon-custom-domain"] == "end", "it ends unless staff say otherwise"
+    assert 'value="keep"' in preview(admin, vendor, {**fields, **sent}).text
+    assert paid.apply(admin, vendor.id, {**fields, **sent}).status_code == 200
+    db.session.rollback()
+    (decided,) = db.session.query(TierChange).one().choices["addons"]
+    assert decided["code"] == "custom-domain"
+    assert {key: decided.get(key) for key in kept} == kept
+    assert ("price_id" in decided) is kept["keep"]
+
+
+def test_where_nothing_is_lost_nothing_is_asked(admin, vendor):
+    fields = choose(admin, vendor, "Business", "now")
+    assert "addon-" not in preview(admin, vendor, fields).text
+    assert paid.apply(admin, vendor.id, {**fields, "addon-custom-domain": "keep"}).status_code == 200
+    assert db.session.query(TierChange).one().choices is None
+
+
 def test_a_change_at_the_next_cycle_is_shown_on_the_card_and_can_be_undone(admin, vendor):
     fields = choose(admin, vendor, "Essential", "next")
     assert "Essential from 16 March 2027 €49.00" in text_of(preview(admin, vendor, fields))

@@ -27,7 +27,7 @@ TEST = "test.sent"
 #: What may be published, and what people read beside it. A new kind is one more line here and in docs/api.md.
 KINDS: Mapping[str, str] = MappingProxyType(
     {
-        "usage.alert": N_("50, 80 or 100 % of a limit is used"),
+        "usage.alert": N_("50, 80 or 100 percent of a limit is used"),
         "entitlements.changed": N_("Limits or features have changed"),
         "addon.ready": N_("An add-on works"),
         "addon.failed": N_("An add-on could not be set up"),

@@ -172,7 +172,7 @@ def _admin_nav() -> list[NavItem]:
             _("Vendors"),
             "admin_vendors.index",
             "users",
-            also=("admin_vendor", "admin_tier", "admin_trial", "admin_reconcile"),
+            also=("admin_vendor", "admin_tier", "admin_trial", "admin_reconcile", "admin_override"),
         ),
         _item(_("Invoices"), "admin_invoices.index", "receipt", also=("admin_credit_note",)),
         _item(_("Taxes and papers"), "admin_taxes.index", "percentage"),

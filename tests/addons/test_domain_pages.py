@@ -173,9 +173,13 @@ def test_mailboxes_are_made_by_the_page_and_no_password_comes_back(
     jobs.run_all()
     html = client.get(way).get_data(as_text=True)
     assert "info@www.myshop.com" in html and "Works" in html and SECRET not in html
+    assert '<span id="mailboxes-used">1</span> of 2 addresses used' in html
     make(ada, "sales")
+    part = client.get(way, headers=PARTIAL).get_data(as_text=True)
+    assert 'innerHTML:#mailboxes-used">2<' in part, "the number above the list moves along with it"
     full = post(client, way, {"local": "third", "password": SECRET})
     assert full.status_code == 403 and "A larger email package has room for more." in text_of(full)
+    assert "All addresses of your email package are taken" in text_of(full)
     assert SECRET not in full.get_data(as_text=True)
 
 

@@ -158,7 +158,7 @@ def test_the_included_domain_is_kept_as_it_was_confirmed(
 def test_what_is_kept_is_charged_once_whatever_stripe_answers(
     client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel, monkeypatch: pytest.MonkeyPatch, dies: bool
 ) -> None:
-    """Tried once with ``keeping_flows._made`` that never finds: there were two subscriptions of its own."""
+    """Tried once with ``keeping_flows._made`` that never finds: two subscriptions, the second by the next try's key."""
     addon_id = included_domain(payer)
     goes_down(payer)
     settle(sandbox, client)

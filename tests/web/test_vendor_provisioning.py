@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from portal.addons import certificates
 from portal.addons import provisioning_queries as queries
 from portal.audit.models import AuditEntry
-from portal.identity.models import Membership
+from portal.identity.models import Membership, User
 from portal.identity.rules import Role
 from portal.kit import clock, jobs
 from portal.kit.db import db
@@ -159,7 +159,7 @@ class TestCertificate:
         shown = client.get(steps).get_data(as_text=True)
         assert f'href="{page}"' in shown and "Do this now" in shown
         assert "It waits for you: Company and domain." in text_of(client.get(steps))
-        sent = {"company": "Kilim GmbH", "country": "de", "domain": "Kilim-House.com"}
+        sent = {"company": "Kilim GmbH", "country": "DE", "domain": "Kilim-House.com"}
         answer = post(client, page, sent, page=page)
         assert (answer.status_code, answer.location) == (303, steps)
         jobs.run_all()
@@ -169,12 +169,22 @@ class TestCertificate:
         again = post(client, page, sent, page=page)
         assert again.status_code == 409
 
+    @pytest.mark.parametrize(("language", "named"), [("en", "Austria"), ("de", "Österreich")])
+    def test_the_country_is_chosen_by_its_name(
+        self, client: FlaskClient, ada: Someone, addon_id: int, language: str, named: str
+    ) -> None:
+        with unit_of_work() as session:
+            session.get_one(User, ada.user_id).locale = language
+        page = client.get(f"/vendor/{ada.code}/addons/{addon_id}/certificate").get_data(as_text=True)
+        assert re.search(rf'<option value="AT"[^>]*>{named}</option>', page)
+        assert 'value="EU"' not in page, "a union is no country"
+
     @pytest.mark.parametrize(
         ("field", "value", "words"),
         [
             ("company", "", "as it is registered"),
             ("company", "x" * 65, "at most 64 characters"),
-            ("country", "DEU", "two letters"),
+            ("country", "QQ", "Choose a country."),
             ("domain", "", "Enter the domain"),
             ("domain", "10.0.0.1", "address"),
         ],

@@ -21,9 +21,8 @@ from portal.settings import queries as settings
 from portal.settings import service as settings_service
 from portal.settings.rules import SPECS
 from portal.web.admin.vendor_detail import MAY_CHANGE
-from portal.web.kit import audience, paper_words, responder, signed_in
+from portal.web.kit import audience, countries, paper_words, responder, signed_in
 from portal.web.kit.forms import Form
-from portal.web.vendor.billing_details import country_choices
 
 blueprint = Blueprint("admin_taxes", __name__)
 TEMPLATE = "admin/taxes/page.html"
@@ -44,7 +43,7 @@ class RateForm(Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.country.choices = country_choices()
+        self.country.choices = countries.choices()
 
 
 class EndForm(Form):
@@ -69,7 +68,7 @@ class PapersForm(Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.legal_country.choices = country_choices()
+        self.legal_country.choices = countries.choices()
 
 
 @blueprint.get("/admin/taxes")
@@ -92,7 +91,7 @@ def _page(filled: PapersForm, status: int = 200) -> Response:
         status=status,
         rates=tax_table.table(),
         state_of=lambda row: state(row, today),
-        country_name=paper_words.country_name,
+        country_name=countries.name,
         percent=paper_words.percent,
         form=filled,
         may_change=signed_in.person().staff in MAY_CHANGE,
@@ -185,6 +184,6 @@ def end(rate_id: int) -> Response:
             filled.refuse(error)
     status = 422 if filled.errors or filled.form_errors else 200
     return responder.respond(
-        "admin/taxes/end.html", "modal", status=status, form=filled, row=row, country=paper_words.country_name,
+        "admin/taxes/end.html", "modal", status=status, form=filled, row=row, country=countries.name,
         percent=paper_words.percent,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from portal.kit.errors import Conflict, Invalid, Unavailable
 from portal.kit.unit_of_work import unit_of_work
 from portal.reporting import vendor_detail
 from portal.web.admin import words
-from portal.web.kit import audience, responder, signed_in
+from portal.web.kit import audience, countries, responder, signed_in
 from portal.web.kit.filters import day, translated
 from portal.web.kit.forms import Form
 from portal.web.vendor import addon_words
@@ -36,7 +36,8 @@ class GiveForm(Form):
     domain_id = SelectField(_l("Domain of the addresses"), choices=[], coerce=str, validate_choice=False,
                             description=_l("For an email package."))  # fmt: skip
     company = StringField(_l("Company"), description=_l("For a certificate, as it is registered."))
-    country = StringField(_l("Country"), description=_l("For a certificate; two letters."))
+    country = SelectField(_l("Country"), choices=countries.choices, validate_choice=False,
+                          description=_l("For a certificate."))  # fmt: skip
     note = TextAreaField(_l("Note for whoever sets it up"))
     reason = TextAreaField(_l("Reason"))
     notify = BooleanField(_l("Write to the owner"), default=True)
@@ -52,7 +53,8 @@ class GiveForm(Form):
     def wish(self, vendor_id: int) -> Wish:
         """What is given; Invalid at the fields."""
         found = purchase.offer(int(self.price.data))
-        sent = {f.name: f.data or "" for f in (self.domain, self.domain_id, self.company, self.country, self.note)}
+        sent = {f.name: f.data or "" for f in (self.domain, self.domain_id, self.company, self.note)}
+        sent["country"] = countries.chosen(self.country)
         config = purchase.configured(vendor_id, found.product.provisioning, sent)
         return Wish(found.price_id, self.quantity.data if self.quantity.data is not None else 1, config)
 

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from babel import Locale
 from flask_babel import force_locale, get_locale
 from flask_babel import gettext as _
 
@@ -11,7 +10,7 @@ from portal.billing import documents, payment_slip, references
 from portal.billing.paper import Kind, Line, Paper, TaxLine
 from portal.billing.rules import Category
 from portal.kit.money import Money
-from portal.web.kit import filters
+from portal.web.kit import countries, filters
 
 #: Where the postcode stands behind the city.
 CITY_FIRST = frozenset({"US", "CA", "AU", "NZ", "GB", "IN", "JP"})
@@ -56,15 +55,10 @@ def _title(paper: Paper) -> str:
     }[paper.kind]
 
 
-def country_name(code: str) -> str:
-    """A country in the present language; a code that nobody knows as it is."""
-    return str(Locale.parse(str(get_locale() or "en")).territories.get(code, code))
-
-
 def _seller_lines(seller: dict[str, Any]) -> list[str]:
     lines = seller.get("address", "").splitlines()
     if country := seller.get("country"):
-        lines.append(country_name(country))
+        lines.append(countries.name(country))
     if vat_id := seller.get("vat_id"):
         lines.append(_("VAT number %(number)s", number=vat_id))
     return [*lines, *filter(None, [seller.get("email")])]
@@ -75,7 +69,7 @@ def _buyer_lines(buyer: dict[str, Any], home: str) -> list[str]:
     country = buyer.get("country", "")
     parts = [buyer.get("postcode", ""), buyer.get("city", "")]
     place = " ".join(filter(None, reversed(parts) if country in CITY_FIRST else parts))
-    abroad = country_name(country) if country and country != home else ""
+    abroad = countries.name(country) if country and country != home else ""
     return [line for line in (*buyer.get("street", "").splitlines(), place, abroad) if line]
 
 

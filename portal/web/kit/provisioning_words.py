@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 
 from portal.addons.provisioning_queries import LogLine, RunRow, Setup, StepView
 from portal.addons.rules import AddonStatus, Origin, RunKind, RunState, StepState
+from portal.web.kit import countries
 from portal.web.kit.filters import moment, translated
 
 #: How the steps component draws each state.
@@ -102,7 +103,8 @@ def ordered(setup: Setup) -> list[tuple[str, str]]:
     """What the add-on is set up with, as labels and values; what only programs need is left out."""
     labels = {"shown": _("Domain"), "company": _("Company"), "country": _("Country"), "note": _("Note"),
               "kind": _("Kind"), "url": _("Address")}  # fmt: skip
-    return [(labels[key], str(value)) for key, value in setup.config.items() if key in labels and value]
+    shown = {**setup.config, "country": countries.name(str(setup.config.get("country", "")))}
+    return [(labels[key], str(value)) for key, value in shown.items() if key in labels and value]
 
 
 def state_badge(state: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from portal.addons.purchase import Wish
 from portal.addons.queries import Card, Had
 from portal.kit.errors import Invalid
 from portal.kit.text import N_
+from portal.web.kit import countries
 from portal.web.kit.forms import Form
 
 NUMBER = N_("Please enter a number of at least 1.")
@@ -23,7 +24,7 @@ class AddForm(Form):
     how = StringField(_l("How does it come here?"))
     domain_id = SelectField(_l("Domain of the addresses"), choices=[], coerce=str, validate_choice=False)
     company = StringField(_l("Company"), description=_l("As it is registered: the authority looks it up."))
-    country = StringField(_l("Country"), description=_l("Two letters, such as DE or AT."))
+    country = SelectField(_l("Country"), choices=countries.choices, validate_choice=False)
     note = TextAreaField(_l("What should we know?"))
 
     def offer(self, vendor_id: int, card: Card) -> None:
@@ -39,8 +40,9 @@ class AddForm(Form):
 
     def sent(self) -> dict[str, str]:
         """What was entered, by field, as ``purchase.configured`` reads it."""
-        fields = (self.domain, self.how, self.domain_id, self.company, self.country, self.note)
-        return {field.name: (field.data or "").replace("\0", "") for field in fields}
+        fields = (self.domain, self.how, self.domain_id, self.company, self.note)
+        entered = {field.name: (field.data or "").replace("\0", "") for field in fields}
+        return {**entered, "country": countries.chosen(self.country)}
 
     def wish(self, vendor_id: int, card: Card) -> Wish:
         """What is wanted; Invalid at the fields for what does not do."""

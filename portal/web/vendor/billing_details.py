@@ -1,14 +1,11 @@
 """What a vendor's invoices say about it (BIL-4): legal name, address, VAT number, where they are sent."""
 
 from dataclasses import asdict
-from typing import Any
 
-from babel import Locale
 from flask import Blueprint, Response, flash, request, url_for
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from wtforms import SelectChoice, SelectField, StringField, TextAreaField
+from wtforms import SelectField, StringField, TextAreaField
 from wtforms.validators import Length
 
 from portal.billing import details
@@ -17,14 +14,12 @@ from portal.identity.rules import Role
 from portal.kit import clock
 from portal.kit.errors import Invalid
 from portal.kit.unit_of_work import unit_of_work
-from portal.web.kit import audience, responder, signed_in
+from portal.web.kit import audience, countries, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.kit.forms import Form
 
 blueprint = Blueprint("vendor_billing_details", __name__)
 TEMPLATE = "vendor/billing_details/page.html"
-#: Codes of the list of territories that are no country with a post of its own.
-_NO_COUNTRY = frozenset({"EU", "EZ", "UN", "ZZ", "QO", "XA", "XB", "AC", "CP", "CQ", "DG", "EA", "IC", "TA"})
 
 
 def _short(name: str) -> Length:
@@ -38,25 +33,9 @@ class DetailsForm(Form):
     street = TextAreaField(_l("Street and number"), validators=[_short("street")])
     postcode = StringField(_l("Postcode"), validators=[_short("postcode")])
     city = StringField(_l("City"), validators=[_short("city")])
-    country = SelectField(_l("Country"), validate_choice=False)
+    country = SelectField(_l("Country"), choices=countries.choices, validate_choice=False)
     vat_id = StringField(_l("VAT number"), validators=[_short("vat_id")])
     email = StringField(_l("Email for invoices"), validators=[_short("email")])
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.country.choices = country_choices()
-
-
-def countries() -> list[tuple[str, str]]:
-    """Every country by its code, in the reader's language and order."""
-    names = Locale.parse(str(get_locale() or "en")).territories
-    known = {code: name for code, name in names.items() if len(code) == 2 and code.isalpha()}
-    return sorted(((c, n) for c, n in known.items() if c not in _NO_COUNTRY), key=lambda pair: pair[1].casefold())
-
-
-def country_choices() -> list[SelectChoice]:
-    """For a select; the first is none."""
-    return [SelectChoice("", _("Choose …")), *(SelectChoice(code, name) for code, name in countries())]
 
 
 @blueprint.route("/vendor/<code>/billing-details", methods=["GET", "POST"])

@@ -6,8 +6,8 @@ from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf.file import FileField
-from wtforms import StringField
-from wtforms.validators import DataRequired, Length, Regexp
+from wtforms import SelectField, StringField
+from wtforms.validators import DataRequired, Length
 
 from portal.addons import certificates, domain_names
 from portal.addons import provisioning_queries as queries
@@ -20,7 +20,7 @@ from portal.identity.rules import Role, at_least
 from portal.kit import clock
 from portal.kit.errors import Conflict, Invalid, NotFound, TooLarge
 from portal.kit.unit_of_work import unit_of_work
-from portal.web.kit import audience, responder, signed_in, uploads
+from portal.web.kit import audience, countries, responder, signed_in, uploads
 from portal.web.kit.audience import Needs
 from portal.web.kit.forms import Form
 
@@ -40,13 +40,8 @@ class DetailsForm(Form):
             Length(max=64, message=_l("Use at most 64 characters.")),
         ],
     )
-    country = StringField(
-        _l("Country"),
-        description=_l("Two letters, such as DE or AT."),
-        validators=[
-            DataRequired(_l("Enter the country's two letters.")),
-            Regexp(r"^[A-Za-z]{2}$", message=_l("Enter the country's two letters.")),
-        ],
+    country = SelectField(
+        _l("Country"), choices=countries.choices, validate_choice=False, validators=[countries.must_be_chosen]
     )
     domain = StringField(_l("Domain"), validators=[DataRequired(_l("Enter the domain that the certificate is for."))])
 
@@ -79,7 +74,7 @@ def details(code: str, addon_id: int) -> Response:
         with unit_of_work():
             certificates.take_details(
                 setup.vendor_id, addon_id, name.ascii, name.shown, filled.company.data,
-                filled.country.data.upper(), now=clock.business(),
+                filled.country.data, now=clock.business(),
             )  # fmt: skip
     except (Invalid, Conflict) as error:
         filled.refuse(error)

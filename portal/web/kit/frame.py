@@ -19,6 +19,11 @@ from portal.web.kit import audience, notices, signed_in
 from portal.web.kit.audience import Side
 from portal.web.kit.notices import Call
 
+#: Beginnings of the names of blueprints that belong under one link.
+ABOUT_A_VENDOR = ("admin_vendor", "admin_tier", "admin_trial", "admin_reconcile", "admin_override", "admin_agreed",
+                  "admin_refund", "admin_ending")  # fmt: skip
+ABOUT_ADDONS = ("vendor_addon", "vendor_prov", "vendor_certificate")
+
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
@@ -168,12 +173,7 @@ def _of_feature(
 
 def _admin_nav() -> list[NavItem]:
     return [
-        _item(
-            _("Vendors"),
-            "admin_vendors.index",
-            "users",
-            also=("admin_vendor", "admin_tier", "admin_trial", "admin_reconcile", "admin_override"),
-        ),
+        _item(_("Vendors"), "admin_vendors.index", "users", also=ABOUT_A_VENDOR),
         _item(_("Invoices"), "admin_invoices.index", "receipt", also=("admin_credit_note",)),
         _item(_("Taxes and papers"), "admin_taxes.index", "percentage"),
         _item(_("Bank transfers"), "admin_transfers.index", "building-bank", also=("admin_statements",)),
@@ -216,7 +216,7 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
         ),
         _item(_("Usage"), "vendor_usage.index", "gauge", code=vendor.code),
         _item(_("Plans"), "vendor_plans.index", "stack-2", code=vendor.code),
-        _item(_("Add-ons"), "vendor_addons.index", "puzzle", also=("vendor_addon", "vendor_prov"), code=vendor.code),
+        _item(_("Add-ons"), "vendor_addons.index", "puzzle", also=ABOUT_ADDONS, code=vendor.code),
         _item(
             _("Domains"),
             "vendor_domains.index",

@@ -208,7 +208,9 @@ def test_a_certificate_is_ordered_and_handed_in(sam: FlaskClient, ada: Someone) 
         answer = post(sam, f"{here}/chain", sent, page=here, content_type="multipart/form-data")
         assert answer.status_code == 422 and words in text_of(answer)
     sent = {"chain": (io.BytesIO(chain.encode()), "chain.pem")}
+    assert ", every" not in sam.get(here).get_data(as_text=True), "it waits for a person"
     assert post(sam, f"{here}/chain", sent, page=here, content_type="multipart/form-data").status_code == 303
+    assert ", every 5s" in sam.get(here).get_data(as_text=True), "what it waited for has come: the page looks again"
     jobs.run_all()
     assert factory.addon_row(addon_id).status == AddonStatus.ACTIVE
     assert certificates.of_addon(ada.vendor_id, addon_id)[0].chain_pem == chain

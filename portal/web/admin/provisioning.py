@@ -1,5 +1,6 @@
 """Setting up (ADM-5): what is under way, waits or failed, and what a person may do about it."""
 
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
@@ -14,7 +15,7 @@ from portal.addons import certificates, provisioning_flows
 from portal.addons import provisioning_queries as queries
 from portal.addons import provisioning_staff as staff
 from portal.addons.certificate_rules import LARGEST, NO_CHAIN
-from portal.addons.provisioning_queries import Setup
+from portal.addons.provisioning_queries import Setup, StepView
 from portal.addons.rules import RunState, StepState
 from portal.identity.rules import StaffKind
 from portal.kit import clock
@@ -210,19 +211,26 @@ def _of_certificate(run_id: int) -> Setup:
 
 def _detail(setup: Setup) -> Response:
     assert setup.run_id is not None
-    current = setup.current
-    moves = current is not None and setup.state != RunState.FAILED
+    current, now = setup.current, clock.business()
     return responder.respond(
         ONE,
         "run",
         setup=setup,
         log=queries.log_of_run(setup.run_id),
         words=words,
-        now=clock.business(),
+        now=now,
         may_act=signed_in.person().staff in MAY_ACT,
-        every="5s" if moves and current and current.state in (StepState.TODO, StepState.RUNNING) else None,
+        every="5s" if setup.state != RunState.FAILED and _moves(current, now) else None,
         wants_chain=setup.provisioning == "certificate" and current is not None and current.code == "order",
     )
+
+
+def _moves(step: StepView | None, now: datetime) -> bool:
+    """Is it being tried this moment, or about to be: also when it waited, and what it waited for has just come?"""
+    if step is None:
+        return False
+    is_due = step.next_try_at is not None and step.next_try_at <= now
+    return is_due or step.state in (StepState.TODO, StepState.RUNNING)
 
 
 def _ask(setup: Setup, filled: ActForm, status: int = 200) -> Response:

@@ -27,10 +27,13 @@ def signs_up(page: Page, email: str, business: str, tier: str = "Professional") 
 
 
 def reads_mail(page: Page, email: str, subject: str | re.Pattern[str]) -> None:
-    """Open the newest mail to this address with this subject on the local mailbox page."""
+    """Open the newest mail to this address with this subject on the pages of the local mailbox."""
     row = page.get_by_role("row").filter(has_text=email).filter(has_text=subject).first
+    older = page.locator("nav.pager a[rel=next]")
     for _ in range(40):
         page.goto("/mailbox")
+        while not row.count() and older.count():
+            page.goto(older.get_attribute("href") or "/mailbox")
         if row.count():
             break
         page.wait_for_timeout(250)

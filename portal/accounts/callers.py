@@ -22,7 +22,7 @@ from portal.identity.rules import KeyScope, Role
 from portal.identity.tokens import Claims, Scope
 from portal.kit import clock
 from portal.kit.actor import Actor
-from portal.kit.db import db
+from portal.kit.direct import Direct
 from portal.kit.errors import NotFound, Unauthenticated
 from portal.kit.text import N_
 from portal.subscriptions.models import VendorSubscription
@@ -111,7 +111,7 @@ def by_key(key: KeyText, *, code: str | None, metric: str | None, now: datetime)
     counting = metric in _METRICS
     if counting:
         told |= {"metric": metric, "epoch": _counted_from(str(metric), now)}
-    rows = _asked(_BY_KEY[code is not None, counting, metric in PER_PERIOD], told)
+    rows = _BY_KEY[code is not None, counting, metric in PER_PERIOD](told)
     row = _proved(rows, key)
     _same_vendor(row, code)
     rights = _rights(rows, name, known, now)
@@ -138,7 +138,7 @@ def by_token(claims: Claims, *, metric: str | None, now: datetime) -> Caller:
     told: dict[str, Any] = {"name": claims.user_id, "account": claims.account_id, "known": -1, "now": now}
     if counting:
         told |= {"metric": metric, "epoch": _counted_from(str(metric), now)}
-    rows = _asked(_BY_TOKEN[counting, metric in PER_PERIOD], told)
+    rows = _BY_TOKEN[counting, metric in PER_PERIOD](told)
     if not rows:
         raise Unauthenticated(code="token_invalid")
     row = rows[0]
@@ -152,14 +152,6 @@ def by_token(claims: Claims, *, metric: str | None, now: datetime) -> Caller:
         vendor=_vendor(row),
         state=State(_frame(row), _read(rows, now).rights, _counters(rows, metric) if counting else {}),
     )
-
-
-def _asked(statement: Select[*tuple[Any, ...]], told: dict[str, Any]) -> Sequence[Any]:
-    """One statement needs no transaction: on PostgreSQL that saves its begin and its end, a round trip each."""
-    if db.engine.dialect.name == "sqlite":
-        return db.session.connection().execute(statement, told).all()
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        return connection.execute(statement, told).all()
 
 
 def _proved(rows: Sequence[Any], key: KeyText) -> Any:
@@ -319,5 +311,5 @@ def _token_statement(counting: bool, per_period: bool) -> Select[*tuple[Any, ...
 
 _BOTH = (False, True)
 #: Built once, since building them anew takes longer than sending them: by (vendor named, with a counter, per period).
-_BY_KEY = {(n, c, p): _key_statement(n, c, p) for n in _BOTH for c in _BOTH for p in _BOTH}
-_BY_TOKEN = {(c, p): _token_statement(c, p) for c in _BOTH for p in _BOTH}
+_BY_KEY = {(n, c, p): Direct(_key_statement(n, c, p)) for n in _BOTH for c in _BOTH for p in _BOTH}
+_BY_TOKEN = {(c, p): Direct(_token_statement(c, p)) for c in _BOTH for p in _BOTH}

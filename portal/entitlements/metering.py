@@ -10,10 +10,12 @@ from datetime import datetime
 
 from portal.catalog.rules import Metric
 from portal.entitlements import alerts
+from portal.entitlements.rules import State
 from portal.entitlements.state import state
-from portal.usage import batch, levels
+from portal.usage import batch, levels, single
 from portal.usage.batch import Moved
-from portal.usage.rules import Event, Result
+from portal.usage.counters import FULL
+from portal.usage.rules import Event, Outcome, Result, crossed, fault
 
 
 def record_batch(vendor_id: int, events: Sequence[Event], *, now: datetime) -> list[Result]:
@@ -30,6 +32,31 @@ def record_batch(vendor_id: int, events: Sequence[Event], *, now: datetime) -> l
     for moved in done.moved:
         _watch(vendor_id, moved, held.limit(moved.metric), window, now)
     return done.results
+
+
+def record_one(vendor_id: int, event: Event, held: State, *, now: datetime) -> Result | None:
+    """Count one event in one statement with rights that were read for this request; nothing moves for a refused one.
+
+    None where that is not possible, and nothing changed: the key is known, or the event needs more than a statement.
+    Then record_batch does it. Without a unit of work the statement commits by itself: only if not ``may_alert``.
+    """
+    window = held.frame.window(now)
+    if code := fault(event, window, now):
+        return Result(Outcome.REFUSED, code)
+    if not single.fits(event):
+        return None
+    metric = Metric(event.metric)
+    after = single.record(vendor_id, event, window=window)
+    if after is None:
+        return None
+    _watch(vendor_id, Moved(metric, after - event.quantity, after), held.limit(metric), window, now)
+    return Result(Outcome.COUNTED)
+
+
+def may_alert(event: Event, held: State) -> bool:
+    """Could ``record_one`` cross a threshold of the limit? Then alert and count belong into one transaction."""
+    known = event.metric in set(Metric) and single.fits(event)
+    return known and bool(crossed(0, FULL, held.limit(Metric(event.metric))))
 
 
 def set_level(

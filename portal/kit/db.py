@@ -1,10 +1,12 @@
 """The database: declarative base, column types, tenant mixin and what each engine is told when it connects."""
 
 import sqlite3
+import time
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import psycopg
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     JSON,
@@ -21,7 +23,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, registry
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from sqlalchemy.types import TypeDecorator
 
 NAMING = {
@@ -135,7 +139,31 @@ def engine_options(url: str, *, durable: bool) -> dict[str, Any]:
     """Options for ``create_engine``: SQLite transactions are ours (see _begin), PostgreSQL gets one pool a process."""
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": 15, "isolation_level": None}, "execution_options": {"durable": durable}}
-    return {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 15, "connect_args": {"connect_timeout": 5}}
+    # Last in, first out: few connections stay warm, with their prepared statements.
+    return {"pool_use_lifo": True, "pool_size": 5, "max_overflow": 15, "connect_args": {"connect_timeout": 5}}
+
+
+#: Seconds of rest after which a connection is asked whether it still lives. Asking before each use (pool_pre_ping)
+#: took a quarter of a program's request. A database that comes back quicker is met with an error once a connection.
+RESTED = 1.0
+
+
+@event.listens_for(Pool, "checkin")
+def _rests(_: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info["rests_since"] = time.monotonic()
+
+
+@event.listens_for(Pool, "checkout")
+def _still_lives(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
+    since = entry.info.get("rests_since")
+    if since is None or time.monotonic() - since < RESTED or not isinstance(connection, psycopg.Connection):
+        return
+    try:
+        connection.autocommit = True
+        connection.execute("SELECT 1")
+        connection.autocommit = False
+    except psycopg.OperationalError as error:
+        raise InvalidatePoolError from error
 
 
 @event.listens_for(Engine, "connect")

@@ -46,7 +46,7 @@ def unit_of_work() -> Iterator[Session]:
 
 def in_unit_of_work() -> bool:
     """Is a unit of work open on this session?"""
-    return bool(db.session().info.get(_ACTIVE))
+    return db.session.registry.has() and bool(db.session().info.get(_ACTIVE))
 
 
 def after_commit(callback: Callable[[], None]) -> None:

@@ -126,9 +126,10 @@ def sound_quantity(metric: Metric, quantity: int) -> bool:
 
 
 def _sound_text(text: str) -> bool:
-    return 1 <= len(text) <= 120 and not _UNSTORABLE.search(text)
+    # Plain ASCII, which nearly every key is, needs no search.
+    return 1 <= len(text) <= 120 and "\0" not in text and (text.isascii() or not _HALVES.search(text))
 
 
 _METRICS = frozenset(Metric)
-#: NUL, which PostgreSQL refuses, and halves of characters, which JSON can name and no encoding writes.
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+#: Halves of characters, which JSON can name and no encoding writes. (PostgreSQL refuses NUL too.)
+_HALVES = re.compile("[\ud800-\udfff]")

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from portal.kit import clock
 from portal.kit.db import db
-from portal.usage.models import UsageCounter, UsageDaily, UsageEvent
+from portal.usage.models import UsageAlert, UsageCounter, UsageDaily, UsageEvent
 from tests.support import people
 from tests.support.people import Someone
 from tests.support.programs import bearer, key
@@ -59,6 +59,27 @@ def test_one_event_counts_once(client: FlaskClient, ada: Someone, send: Callable
     assert send(event, path).get_json() == {"received": 1, "counted": 0, "known": 1, "refused": 0, "problems": []}
     told = meter(client, ada, "orders")
     assert (told["usage"], told["limit"], told["left"], told["per_period"]) == (2, 500, 498, True)
+
+
+def test_one_event_that_crosses_a_line_counts_together_with_its_alert(
+    client: FlaskClient, ada: Someone, send: Callable[..., TestResponse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of 500 orders is 250. Tried on PostgreSQL without the transaction: then 250 stood there, and no alert."""
+    event = {"key": "many", "metric": "orders", "quantity": 250}
+    with monkeypatch.context() as broken:
+        broken.setattr("portal.entitlements.alerts._publish", lambda *_: 1 / 0)
+        assert send(event).status_code == 500
+    assert (rows(UsageEvent), rows(UsageCounter), rows(UsageDaily), rows(UsageAlert)) == (0, 0, 0, 0)
+    assert send(event).get_json()["counted"] == 1
+    assert (rows(UsageEvent), rows(UsageCounter), rows(UsageDaily), rows(UsageAlert)) == (1, 1, 1, 1)
+
+
+def test_a_key_says_one_thing(client: FlaskClient, ada: Someone, send: Callable[..., TestResponse]) -> None:
+    """Also where no limit could be crossed: conversations are in no tier."""
+    event = {"key": "talk", "metric": "conversations"}
+    assert [send(event).get_json()["counted"] for _ in range(2)] == [1, 0]
+    assert send({**event, "quantity": 2}).get_json()["code"] == "key_reused"
+    assert (rows(UsageEvent), rows(UsageCounter), rows(UsageDaily)) == (1, 1, 1)
 
 
 def test_a_thousand_at_once(client: FlaskClient, ada: Someone, send: Callable[..., TestResponse]) -> None:
@@ -191,7 +212,7 @@ def test_a_fault_of_ours_says_nothing_of_its_inside(
         raise RuntimeError("a secret place")
 
     monkeypatch.setattr(metering, "record_batch", fails)
-    answer = send({"key": "k", "metric": "orders"})
+    answer = send({"events": [{"key": "k", "metric": "orders"}]})
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert "secret place" not in answer.get_data(as_text=True)
 

@@ -8,6 +8,7 @@ import json
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ def _renumbered(value: Any, sample: str, number: str) -> Any:
 
 
 def work(connection: psycopg.Connection, transactions: list[list[Statement]]) -> None:
-    """One transaction for each event, as the product does it."""
+    """One transaction for each event, as the product does it; a single statement is one by itself."""
     for statements in transactions:
-        with connection.transaction():
+        with connection.transaction() if len(statements) > 1 else nullcontext():
             for text, values in statements:
                 connection.execute(text, values)
 

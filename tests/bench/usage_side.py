@@ -11,7 +11,10 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import event as sqlalchemy_event
 
+from portal.catalog.rules import Metric
 from portal.entitlements import metering
+from portal.entitlements.rules import State
+from portal.entitlements.state import state
 from portal.kit import clock, tenancy
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
@@ -24,7 +27,7 @@ from tests.support import programs
 
 EVENTS, CHECK = "/api/v1/usage/events", "/api/v1/entitlements/check"
 #: Counted by months and in no tier's limits: alerts, which are told once a month, would only disturb the first rounds.
-METRIC = "conversations"
+METRIC = Metric.CONVERSATIONS
 SAMPLE = raw_side.SAMPLE
 
 
@@ -53,7 +56,14 @@ def capture(app: Flask, cast: Cast, events: int) -> dict[str, Any]:
     with app.app_context():
         for somebody in cast.vendors:
             with tenancy.scoped(somebody.id):
-                each.append(_seen(partial(_report, somebody.id, events)))
+                held = state(somebody.id, clock.business(), metrics=[METRIC])  # comes with the caller
+                each.append(
+                    _seen(
+                        partial(_report_one, somebody.id, held)
+                        if events == 1
+                        else partial(_report, somebody.id, events)
+                    )
+                )
         db.session.remove()
         db.engine.dispose()
     return {"sample": SAMPLE, "statements": each[0], "each": each}
@@ -61,6 +71,12 @@ def capture(app: Flask, cast: Cast, events: int) -> dict[str, Any]:
 
 class _Enough(Exception):
     """Seen what was to be seen: undo it."""
+
+
+def _report_one(vendor_id: int, held: State, now: datetime) -> None:
+    result = metering.record_one(vendor_id, Event(f"{SAMPLE}-0000", METRIC, 1, now), held, now=now)
+    if result is None or result.outcome != "counted":
+        raise RuntimeError(f"the sample was not counted: {result}")
 
 
 def _report(vendor_id: int, events: int, now: datetime) -> None:

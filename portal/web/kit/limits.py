@@ -4,10 +4,26 @@ They slow down machines that try many addresses. What protects one account (ten 
 by the identity room.
 """
 
+from flask import current_app, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
-limiter = Limiter(get_remote_address, default_limits=[])
+from portal.web.kit import audience
+from portal.web.kit.audience import Side
+
+
+class DoorLimiter(Limiter):
+    """Stays away from programs' routes, which are counted by their key (see rates): looking for limits that they do
+    not have took a quarter of a bare request.
+    """
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        declared = audience.of(current_app.view_functions.get(request.endpoint or ""))
+        if declared is None or declared.side != Side.API:
+            super()._check_request_limit(callable_name, in_middleware)
+
+
+limiter = DoorLimiter(get_remote_address, default_limits=[])
 
 SIGN_IN = "60 per 15 minutes"
 REGISTER = "30 per hour"

@@ -88,31 +88,15 @@ def _is_rival(item: OrderItem, found: Offer, wish: Wish) -> bool:
 def _written(
     subscription: VendorSubscription, found: Offer, wish: Wish, provider: Provider, actor: Actor, now: datetime
 ) -> Order:
-    due_at = now + timedelta(days=settings.current().transfer_days)
-    order = Order(
-        vendor_id=subscription.vendor_id,
-        kind="addon",
-        provider=provider,
-        state=OrderState.OPEN,
-        currency=found.each.currency,
-        asked_minor=found.total(wish.quantity).minor,
-        attempt=1,
-        expires_at=due_at + orders.PATIENCE if provider == Provider.TRANSFER else now + OPEN_FOR,
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-        actor_label=actor.label,
-        created_at=now,
-    )
-    db.session.add(order)
-    db.session.flush()
+    waits = timedelta(days=settings.current().transfer_days) + orders.PATIENCE
     item = OrderItem(
-        vendor_id=order.vendor_id, order_id=order.id, description=_named(found, wish), quantity=wish.quantity,
-        amount_minor=found.each.minor, stripe_price_id=found.stripe_price_id, addon_price_id=found.price_id,
-        config=dict(wish.config),
+        description=_named(found, wish), quantity=wish.quantity, amount_minor=found.each.minor,
+        stripe_price_id=found.stripe_price_id, addon_price_id=found.price_id, config=dict(wish.config),
     )  # fmt: skip
-    db.session.add(item)
-    db.session.flush()
-    return order
+    return orders.write(
+        Order(kind="addon"), item, subscription.vendor_id, found.total(wish.quantity), provider,
+        expires_at=now + (waits if provider == Provider.TRANSFER else OPEN_FOR), actor=actor, now=now,
+    )  # fmt: skip
 
 
 def _named(found: Offer, wish: Wish) -> str:

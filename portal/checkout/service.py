@@ -9,15 +9,15 @@ from portal.audit import service as audit
 from portal.billing.stripe_invoice import StripeInvoice
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Price, Tier
-from portal.checkout import transfer
+from portal.checkout import orders, transfer
 from portal.checkout.models import Order, OrderItem, Purchase
 from portal.checkout.orders import give_way, locked, open_orders
-from portal.checkout.rules import PAID_FOR, OrderState, Paid, free_until, mismatch
+from portal.checkout.rules import PAID_FOR, OrderState, Paid, mismatch
 from portal.identity import queries as identity
 from portal.kit import outbox, tenancy
 from portal.kit.actor import STRIPE, Actor
 from portal.kit.db import db
-from portal.kit.errors import Conflict, Invalid
+from portal.kit.errors import Invalid
 from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.subscriptions import mails
@@ -25,7 +25,7 @@ from portal.subscriptions.history import lock, note
 from portal.subscriptions.mirror import keep_invoice, mirror
 from portal.subscriptions.models import Trial, VendorSubscription
 from portal.subscriptions.remote import Remote
-from portal.subscriptions.rules import Provider, Status
+from portal.subscriptions.rules import Provider
 
 #: How long a Checkout page stays open.
 OPEN_FOR = timedelta(hours=1)
@@ -38,8 +38,7 @@ def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: d
     is paid for already, Invalid when the price cannot be paid through Stripe.
     """
     subscription = lock(vendor_id)
-    if subscription.provider != Provider.NONE and subscription.status in PAID_FOR:
-        raise Conflict(N_("This vendor already pays for a tier. Change the plan instead."), code="already_paid")
+    orders.refuse_if_paid(subscription)
     if price.stripe_price_id is None:
         raise Invalid(fields={"price": N_("This price is not known to Stripe yet: push the catalog.")})
     for order in open_orders(vendor_id):
@@ -48,29 +47,7 @@ def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: d
             return order
         give_way(order, actor=actor, now=now)
     transfer.stop_waiting(subscription, now=now)
-    order = Order(
-        vendor_id=vendor_id,
-        kind="subscription",
-        provider="stripe",
-        state=OrderState.OPEN,
-        price_id=price.id,
-        currency=price.amount.currency,
-        asked_minor=price.amount.minor,
-        free_until=free_until(subscription.trial_ends_at, now) if subscription.status == Status.TRIAL else None,
-        attempt=1,
-        expires_at=now + OPEN_FOR,
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-        actor_label=actor.label,
-        created_at=now,
-    )
-    db.session.add(order)
-    db.session.flush()
-    item = OrderItem(vendor_id=vendor_id, order_id=order.id, description=tier.name, quantity=1,
-                     amount_minor=price.amount.minor, stripe_price_id=price.stripe_price_id)  # fmt: skip
-    db.session.add(item)
-    db.session.flush()
-    return order
+    return orders.for_tier(subscription, price, tier, Provider.STRIPE, expires_at=now + OPEN_FOR, actor=actor, now=now)
 
 
 def session_opened(order_id: int, session_id: str, url: str | None) -> None:

@@ -15,10 +15,10 @@ from portal.billing.models import BankStatementLine, BankTransfer, Invoice
 from portal.billing.rules import InvoiceStatus
 from portal.billing.transfer_rules import CLOSED, WAITING, TransferState
 from portal.catalog.rules import Price, Tier
-from portal.checkout import addon_orders
+from portal.checkout import addon_orders, orders
 from portal.checkout.models import Order, OrderItem, Purchase
 from portal.checkout.orders import PATIENCE, give_way, open_orders
-from portal.checkout.rules import PAID_FOR, OrderState, free_until
+from portal.checkout.rules import OrderState
 from portal.kit.actor import SYSTEM, Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid
@@ -45,44 +45,18 @@ def open_order(vendor_id: int, price: Price, tier: Tier, *, actor: Actor, now: d
     """
     now = second(now)
     subscription = lock(vendor_id)
-    if subscription.provider != Provider.NONE and subscription.status in PAID_FOR:
-        raise Conflict(N_("This vendor already pays for a tier. Change the plan instead."), code="already_paid")
+    orders.refuse_if_paid(subscription)
     for order in open_orders(vendor_id):
         if order.provider == Provider.TRANSFER and order.price_id == price.id:
             return order
         give_way(order, actor=actor, now=now)
-    order = _written(subscription, price, tier, actor, now)
+    expires_at = now + timedelta(days=settings.current().transfer_days) + PATIENCE
+    order = orders.for_tier(subscription, price, tier, Provider.TRANSFER, expires_at=expires_at, actor=actor, now=now)
     invoice = _asked(subscription, order, price, tier, now)
     if invoice.status == InvoiceStatus.PAID:
         _fulfil(subscription, order, invoice, actor=SYSTEM, start=None, now=now)
     elif subscription.status in (Status.TRIAL_ENDED, Status.CANCELLED):
         _stand(subscription, Event.AWAIT_PAYMENT, actor, now)
-    return order
-
-
-def _written(subscription: VendorSubscription, price: Price, tier: Tier, actor: Actor, now: datetime) -> Order:
-    due_at = now + timedelta(days=settings.current().transfer_days)
-    order = Order(
-        vendor_id=subscription.vendor_id,
-        kind="subscription",
-        provider=Provider.TRANSFER,
-        state=OrderState.OPEN,
-        price_id=price.id,
-        currency=price.amount.currency,
-        asked_minor=price.amount.minor,
-        free_until=free_until(subscription.trial_ends_at, now) if subscription.status == Status.TRIAL else None,
-        attempt=1,
-        expires_at=due_at + PATIENCE,
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-        actor_label=actor.label,
-        created_at=now,
-    )
-    db.session.add(order)
-    db.session.flush()
-    item = OrderItem(vendor_id=order.vendor_id, order_id=order.id, description=tier.name, quantity=1,
-                     amount_minor=price.amount.minor, stripe_price_id=price.stripe_price_id)  # fmt: skip
-    db.session.add(item)
     return order
 
 

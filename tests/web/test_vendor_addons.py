@@ -83,7 +83,7 @@ def test_a_domain_from_the_form_to_the_list(client: FlaskClient, sandbox: Sandbo
     assert "Custom domain www.myshop.de" in mine and "€15 per year" in mine and "Next billing" in mine
     (addon,) = db.session.query(VendorAddon)
     manage = text_of(client.get(f"/vendor/{who.code}/addons/{addon.id}"))
-    assert "Cancel for" in manage and "€15.00" in manage
+    assert "Cancel for" in manage and ", for €15 per year" in manage and "€15.00" in manage
 
 
 def test_the_success_page_is_true_before_the_event(client: FlaskClient, sandbox: Sandbox) -> None:

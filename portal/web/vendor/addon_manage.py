@@ -41,7 +41,7 @@ def _show(vendor: VendorAtDoor, addon_id: int, status: int, wrong: str | None = 
     had = queries.one(vendor.id, addon_id)
     return responder.respond(
         MANAGE, "modal", status=status, vendor=vendor, row=words.row_of(had), had=had, may_buy=may_buy(vendor),
-        history=addon_history.of_addon(vendor.id, addon_id), wrong=wrong,
+        history=addon_history.of_addon(vendor.id, addon_id), wrong=wrong, words=words,
     )  # fmt: skip
 
 

@@ -164,7 +164,9 @@ def test_staff_who_make_a_plan_smaller_say_what_becomes_of_its_add_ons(admin, ve
     assert 'value="keep"' in preview(admin, vendor, {**fields, **sent}).text
     assert paid.apply(admin, vendor.id, {**fields, **sent}).status_code == 200
     db.session.rollback()
-    (decided,) = db.session.query(TierChange).one().choices["addons"]
+    choices = db.session.query(TierChange).one().choices
+    assert choices is not None
+    (decided,) = choices["addons"]
     assert decided["code"] == "custom-domain"
     assert {key: decided.get(key) for key in kept} == kept
     assert ("price_id" in decided) is kept["keep"]

@@ -5,8 +5,14 @@ A scheduler of our own, because pytest 9.2 no longer shows xdist's groups in the
 
 from xdist.scheduler import LoadScopeScheduling
 
-#: The journeys share one stack; those in which weeks go by, or that know no Stripe, have a stack of their own.
-ALONE = ("tests/browser/test_transfer.py", "tests/browser/test_journey.py", "tests/faults/", "tests/browser/")
+#: The journeys share one stack; those in which weeks go by, or with another world outside, have a stack of their own.
+ALONE = (
+    "tests/browser/test_addons.py",
+    "tests/browser/test_transfer.py",
+    "tests/browser/test_journey.py",
+    "tests/faults/",
+    "tests/browser/",
+)
 
 
 class Together(LoadScopeScheduling):

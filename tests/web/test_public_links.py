@@ -177,7 +177,7 @@ def test_no_link_stands_in_a_row_or_a_job(client: FlaskClient, alice: people.Som
     params = db.session.scalars(select(SentMail.params).where(SentMail.kind.in_(("reset", "verification")))).all()
     assert params == [{"user_id": alice.user_id}] * 2
     for args in db.session.scalars(select(OutboxJob.args)):
-        assert set(args) <= {"email_key", "mail_id", "for_vendor"}
+        assert set(args) <= {"email_key", "mail_id", "for_vendor", "vendor"}
 
 
 def test_a_new_address_takes_effect_when_its_link_is_opened(client: FlaskClient, alice: people.Someone) -> None:

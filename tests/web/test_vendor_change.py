@@ -102,7 +102,7 @@ def test_an_upgrade_in_the_modal_loads_the_whole_page_anew(client: FlaskClient, 
     answer = client.post(f"/vendor/{paying.code}/plans/change", data=sent, headers=PARTIAL)
     assert answer.headers["HX-Redirect"] == f"/vendor/{paying.code}/billing"
     page = text_of(client.get(answer.headers["HX-Redirect"]))
-    assert "You are on Business now." in page and "Email package (5 addresses)" in page
+    assert "You are on Business now." in page and "Email package Included in Business" in page
 
 
 def test_a_planned_change_in_the_modal_closes_it_and_wakes_the_regions(client: FlaskClient, paying: Someone) -> None:

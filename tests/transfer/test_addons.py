@@ -86,6 +86,12 @@ def test_two_tabs_lead_to_one_proforma(who: Somebody) -> None:
     assert [o.state for o in rows(Order, who) if o.kind == "addon"] == ["open"]
 
 
+def to_the_minute(moment: datetime | None) -> datetime:
+    """Between two moves business time runs on, so a period of its own begins a second later on a slow machine."""
+    assert moment is not None
+    return moment.replace(second=0)
+
+
 def test_the_month_renews_with_the_tier_and_the_year_on_its_own(who: Somebody, travel: Travel) -> None:
     """Storage 500 is a line of the tier's 4900; the domain's 1500 comes a year later, on a paper of its own."""
     approves(buys(who, wish("extra-storage")).transfer_id or 0)
@@ -96,7 +102,7 @@ def test_the_month_renews_with_the_tier_and_the_year_on_its_own(who: Somebody, t
     approves(waiting(who) or 0)
     lives_on(travel, days=8)
     assert (row(storage.id).period_start, row(storage.id).period_end) == (at(2, 1), at(3, 1))
-    assert row(domain.id).period_end == at(1, 17, year=2028)
+    assert to_the_minute(row(domain.id).period_end) == at(1, 17, year=2028)
     assert held(who).period_end == at(3, 1)
 
 
@@ -112,7 +118,9 @@ def test_a_year_of_a_domain(who: Somebody, travel: Travel) -> None:
     assert [reason for reason, _, _ in asked(who)].count("addon_cycle") == 1
     assert asked(who)[-1][0] in ("addon_cycle", "subscription_cycle")
     lives_on(travel, step=84, days=14)
-    assert (row(domain.id).period_start, row(domain.id).period_end) == (at(1, 17, year=2028), at(1, 17, year=2029))
+    paid = row(domain.id)
+    assert to_the_minute(paid.period_start) == at(1, 17, year=2028)
+    assert to_the_minute(paid.period_end) == at(1, 17, year=2029)
     assert row(domain.id).past_due_since is None
 
 

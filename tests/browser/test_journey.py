@@ -86,7 +86,7 @@ def _has_been_charged(page: Page, code: str, shots: Path | None) -> None:
 def _is_upgraded_by_an_admin(admin: Page, shots: Path | None) -> int:
     admin.goto("/admin/vendors")
     admin.get_by_role("link", name="Kilim House").click()
-    admin.get_by_role("link", name="Edit").click()
+    admin.get_by_role("link", name="Edit", exact=True).click()
     dialog = admin.get_by_role("dialog")
     dialog.get_by_role("radio", name=re.compile("Business")).check()
     dialog.get_by_role("radio", name=re.compile("Immediately")).check()

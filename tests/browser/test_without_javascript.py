@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import steps
@@ -11,6 +12,7 @@ from tests.support.stories import own_card
 EMAIL, BUSINESS = "noor@weave.example", "Noor Weaves"
 
 
+@pytest.mark.usefixtures("admin_chosen")
 def test_from_sign_up_to_a_paid_plan_and_a_change_by_the_admin(open_page: OpenPage) -> None:
     page = open_page(script=False)
     _signs_up(page)
@@ -69,7 +71,7 @@ def _is_changed_by_the_admin(admin: Page) -> None:
     """The modal's address is a page of its own; what it costs is asked for by a button."""
     admin.goto(f"/admin/vendors?q={EMAIL}")
     admin.get_by_role("link", name=BUSINESS).click()
-    admin.get_by_role("link", name="Edit").click()
+    admin.get_by_role("link", name="Edit", exact=True).click()
     expect(admin.get_by_role("heading", name="Change subscription tier")).to_be_visible()
     admin.get_by_role("radio", name=re.compile("Essential")).check()
     admin.get_by_role("radio", name=re.compile("next billing", re.I)).check()

@@ -81,9 +81,11 @@ def use(client: FlaskClient, key: str, code: str, monkeypatch: pytest.MonkeyPatc
     ]
     answers = [client.post(path, json=body, headers=headers).get_data(as_text=True) for path, body, headers in sent]
     from portal.entitlements import metering
+    from portal.usage import single
 
     with monkeypatch.context() as broken:
         broken.setattr(metering, "record_batch", lambda *_, **__: 1 / 0)
+        broken.setattr(single, "record", lambda *_, **__: 1 / 0)  # PostgreSQL's way for one event
         failed = client.post("/api/v1/usage/events", json={**event, "key": "order-2"}, headers=bearer(key))
     assert failed.status_code == 500
     return [*answers, failed.get_data(as_text=True)]

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ScalarSelect, and_, or_, select
+from sqlalchemy import ScalarSelect, and_, cast, literal, null, or_, select, union_all
 
+from portal.addons.models import VendorAddon
 from portal.audit.models import AuditEntry
 from portal.catalog.models import AddonProduct, SubscriptionTier, TierAddon, TierPrice
 from portal.catalog.rules import Cycle, IncludedAddon, Price
 from portal.identity.models import Membership, User, Vendor
 from portal.identity.rules import Role, Stage
 from portal.kit import paging
-from portal.kit.db import db
+from portal.kit.db import JsonB, db
 from portal.kit.errors import NotFound
 from portal.kit.money import Money
 from portal.kit.paging import Page
@@ -75,15 +76,43 @@ def head(vendor_id: int, counts: Mapping[str, ScalarSelect[Any]] | None = None) 
     )  # fmt: skip
 
 
-def included_addons(tier_id: int | None) -> list[IncludedAddon]:
-    """The add-ons that a tier brings along, by their position."""
-    rows = db.session.execute(
-        select(AddonProduct.code, AddonProduct.name, TierAddon.variant, TierAddon.included)
+@dataclass(frozen=True, slots=True)
+class AddonOnCard:
+    """An add-on in a word or two. ``of`` is what it is for, such as a domain's name."""
+
+    addon: IncludedAddon
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddonsOnCard:
+    """What the vendor has, and what its tier brings along."""
+
+    had: list[AddonOnCard]
+    included: list[AddonOnCard]
+
+
+def addons_on_card(vendor_id: int, tier_id: int | None) -> AddonsOnCard:
+    """Both in one statement, by the products' positions."""
+    product = (AddonProduct.code, AddonProduct.name, AddonProduct.position)
+    had = (
+        select(literal("had").label("what"), *product, VendorAddon.variant, VendorAddon.quantity, VendorAddon.config)
+        .join(AddonProduct, AddonProduct.id == VendorAddon.addon_id)
+        .where(VendorAddon.vendor_id == vendor_id, VendorAddon.cancelled_at.is_(None))
+    )
+    brought = (
+        select(literal("brought"), *product, TierAddon.variant, TierAddon.included, cast(null(), JsonB))
         .join(AddonProduct, AddonProduct.id == TierAddon.addon_id)
         .where(TierAddon.tier_id == tier_id, TierAddon.included > 0)
-        .order_by(AddonProduct.position, AddonProduct.id)
     )
-    return [IncludedAddon(r.code, r.name, r.variant, r.included) for r in rows]
+    every = union_all(had, brought).subquery()
+    found = AddonsOnCard([], [])
+    for row in db.session.execute(select(every).order_by(every.c.position, every.c.code, every.c.variant)):
+        addon = IncludedAddon(row.code, row.name, row.variant, row.quantity)
+        config = row.config or {}
+        one = AddonOnCard(addon, str(config.get("shown") or config.get("name") or ""))
+        (found.had if row.what == "had" else found.included).append(one)
+    return found
 
 
 def agreed_price(vendor_id: int) -> Price | None:

@@ -52,7 +52,7 @@ def test_the_card_is_as_drawn(client, admin, sandbox, travel):
     # 234 of 500 = 46.8 %, shown without a fraction; products are unlimited; 2 of 3 = 66.7 %.
     assert "Orders 46 % 234 of 500" in words and "Products 156 · ∞ unlimited" in words
     assert "Team members 66 % 2 of 3" in words
-    assert "Included add-ons: Custom domain" in words and "Edit" in words
+    assert "Add-ons: none yet Included add-ons: Custom domain" in words and "Edit" in words
     assert "ada@shop.example" in words and "€99.00" in words and "Paid" in words
 
 
@@ -173,6 +173,7 @@ def test_an_add_on_and_an_invitation_are_listed(client, admin):
     base = f"/admin/vendors/{trial.vendor_id}"
     words = text_of(admin.get(f"{base}?tab=add-ons"))
     assert "Add-ons 1" in words and "kilim.example Active Given by staff" in words
+    assert "Add-ons: Custom domain (kilim.example) Included add-ons:" in words, "as the card is drawn"
     # Noon of 15 January and seven days.
     assert "carol@kilim.example Manager Invited invited, until 22 Jan 2027" in text_of(admin.get(f"{base}?tab=team"))
 

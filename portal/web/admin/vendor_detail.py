@@ -146,7 +146,7 @@ def _card(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
     return {
         "vendor_id": vendor_id,
         "overview": overview,
-        "included": vendor_detail.included_addons(overview.tier_id) if overview else [],
+        "card_addons": vendor_detail.addons_on_card(vendor_id, overview.tier_id) if overview else None,
         "may_change": signed_in.person().staff in MAY_CHANGE,
         "has_trial": overview is not None and has_trial(overview),
         "endings": ending_choices(overview),

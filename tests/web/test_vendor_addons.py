@@ -86,6 +86,18 @@ def test_a_domain_from_the_form_to_the_list(client: FlaskClient, sandbox: Sandbo
     assert "Cancel for" in manage and ", for €15 per year" in manage and "€15.00" in manage
 
 
+def test_storage_from_the_form_to_stripe(client: FlaskClient, sandbox: Sandbox) -> None:
+    """One is entered already; three times 5.00 are asked for, and the size is said in gigabytes."""
+    who = owner(client, tier="essential")
+    form = client.get(way(who, "extra-storage"), headers=PARTIAL).get_data(as_text=True)
+    assert re.search(r'<input[^>]*name="quantity"[^>]*value="1"', form)
+    shown = post(client, way(who, "extra-storage"), {"quantity": "3"})
+    words = text_of(shown)
+    assert shown.status_code == 200 and "For 30 GB" in words and "Due today €15.00" in words
+    left = post(client, way(who, "extra-storage"), {**hidden(shown.get_data(as_text=True)), "quantity": "3"})
+    assert left.status_code == 303 and str(left.location).startswith(sandbox.url)
+
+
 def test_the_success_page_is_true_before_the_event(client: FlaskClient, sandbox: Sandbox) -> None:
     who = owner(client, tier="essential")
     paid = pays(buys_domain(client, who), own_card(3))

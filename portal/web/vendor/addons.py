@@ -52,7 +52,7 @@ def index(code: str) -> Response:
 def add(code: str, product_id: int) -> Response:
     """What to choose and to enter for an add-on; 404 for what is not sold to this vendor."""
     vendor = signed_in.vendor()
-    return _form(vendor, _card(vendor, product_id), AddForm(None), 200)
+    return _form(vendor, _card(vendor, product_id), AddForm(None, quantity=1), 200)
 
 
 @blueprint.post("/vendor/<code>/addons/add/<int:product_id>")
@@ -170,7 +170,7 @@ def done(code: str) -> Response:
 def included_form(code: str, product_id: int) -> Response:
     """What to enter for an add-on that the plan includes; 404 for what it does not."""
     vendor = signed_in.vendor()
-    return _form(vendor, _brought(vendor, product_id), AddForm(None), 200, plan_brings=True)
+    return _form(vendor, _brought(vendor, product_id), AddForm(None, quantity=1), 200, plan_brings=True)
 
 
 @blueprint.post("/vendor/<code>/addons/included/<int:product_id>")

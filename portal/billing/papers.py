@@ -12,7 +12,7 @@ from sqlalchemy import select
 from portal.audit import service as audit
 from portal.billing import balance, numbering, parties, tax
 from portal.billing.models import CreditNote, Invoice, InvoiceLine, InvoiceTax, Payment
-from portal.billing.rules import Category, Credited, InvoiceStatus, Series, Tax, TaxSum, share_out, sum_up
+from portal.billing.rules import Category, Credited, InvoiceStatus, Series, Tax, TaxSum, share_gross, share_out, sum_up
 from portal.identity.models import Vendor
 from portal.kit.actor import SYSTEM, Actor
 from portal.kit.db import db, insert_once
@@ -213,20 +213,45 @@ def credit(
     or a refund). Conflict when the invoice is not a paid one of ours or nothing is left; Invalid (field ``amount``)
     when more is asked than is left, or nothing.
     """
-    db.session.flush()
-    locked(invoice.id, invoice.vendor_id)
-    before = notes_of(invoice)
-    known = next((note for note in before if note.cause == cause), None)
+    before, known = _notes_before(invoice, cause)
     if known is not None:
         return known
-    _creditable(invoice)
     net_left = invoice.subtotal_minor - sum(note.subtotal_minor for note in before)
     net = net_left if lines is None else sum(line.amount_minor for line in lines)
     if not 0 < net <= net_left:
         raise Invalid(fields={"amount": N_("Please enter an amount that is more than zero and not more than is left.")})
-    taxes = _shares(invoice, before, net)
+    taxes = _as_printed(invoice, share_out(net, *_left(invoice, before)))
     printed = _printed(invoice, lines, net, first=not before)
     return _noted(invoice, net, printed, taxes, reason=reason, cause=cause, actor=actor, now=now)
+
+
+def credit_gross(
+    invoice: Invoice, gross_minor: int, *, reason: str, cause: str, actor: Actor, now: datetime
+) -> CreditNote:
+    """Correct a paid invoice of ours by a sum with tax: money that went back of it. Otherwise as ``credit``."""
+    before, known = _notes_before(invoice, cause)
+    if known is not None:
+        return known
+    gross_left = invoice.total_minor - invoice.credited_minor
+    if not 0 < gross_minor <= gross_left:
+        raise Invalid(fields={"amount": N_("Please enter an amount that is more than zero and not more than is left.")})
+    net, shares = share_gross(gross_minor, *_left(invoice, before))
+    lines = None if gross_minor == gross_left else [NewLine("", net)]
+    printed = _printed(invoice, lines, net, first=not before)
+    return _noted(
+        invoice, net, printed, _as_printed(invoice, shares), reason=reason, cause=cause, actor=actor, now=now
+    )  # fmt: skip
+
+
+def _notes_before(invoice: Invoice, cause: str) -> tuple[list[CreditNote], CreditNote | None]:
+    """The invoice's credit notes under its lock, and the one of this cause; Conflict where none can be added."""
+    db.session.flush()
+    locked(invoice.id, invoice.vendor_id)
+    before = notes_of(invoice)
+    known = next((note for note in before if note.cause == cause), None)
+    if known is None:
+        _creditable(invoice)
+    return before, known
 
 
 def notes_of(invoice: Invoice) -> list[CreditNote]:
@@ -255,8 +280,8 @@ def _creditable(invoice: Invoice) -> None:
         raise Conflict(N_("All of this invoice has been credited."), code="all_credited")
 
 
-def _shares(invoice: Invoice, before: Sequence[CreditNote], net: int) -> list[dict[str, Any]]:
-    """The taxes of a credit note over ``net``, as its paper prints them."""
+def _left(invoice: Invoice, before: Sequence[CreditNote]) -> tuple[list[TaxSum], list[Credited], int]:
+    """An invoice's taxes, what was taken back of each, and what is left of lines without tax."""
     rows = taxes_of(invoice)
     done = [
         Credited(
@@ -266,10 +291,14 @@ def _shares(invoice: Invoice, before: Sequence[CreditNote], net: int) -> list[di
     ]
     untaxed = sum(line.amount_minor for line in invoice.lines if line.tax_position is None)
     untaxed -= sum(n.subtotal_minor - sum(t["base_minor"] for t in n.taxes) for n in before)
-    shares = share_out(net, [_sum_of(row) for row in rows], done, untaxed)
+    return [_sum_of(row) for row in rows], done, untaxed
+
+
+def _as_printed(invoice: Invoice, shares: Sequence[Credited]) -> list[dict[str, Any]]:
+    """The taxes of a credit note, as its paper prints them."""
     return [
         {"label": row.label, "country": row.country, "category": row.category, "rate_bp": row.rate_bp, **asdict(share)}
-        for row, share in zip(rows, shares, strict=True)
+        for row, share in zip(taxes_of(invoice), shares, strict=True)
     ]
 
 

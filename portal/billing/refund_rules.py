@@ -61,3 +61,27 @@ def further(ours: State, theirs: State) -> State:
 def left_of(paid_minor: int, back_minor: int) -> int:
     """What may still go back of a payment, in minor units; never less than nothing."""
     return max(paid_minor - back_minor, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """A paid invoice of ours, in minor units: what it came to, what of it went back, and what was credited.
+
+    ``to_balance`` was credited and kept for the vendor's next invoices, ``by_hand`` credited to be sent back.
+    """
+
+    total: int
+    back: int
+    to_balance: int
+    by_hand: int
+
+    def left_of(self, paid: int, surplus: int, back: int) -> int:
+        """What may still be sent back of one payment, ``surplus`` of which went to the vendor's balance.
+
+        Nothing goes back twice: neither what was sent already nor what the balance gives.
+        """
+        return max(min(paid - surplus - back, self.total - self.to_balance - self.back), 0)
+
+    def uncorrected(self, amount: int) -> int:
+        """How much of an amount that goes back has no credit note yet."""
+        return max(amount - max(self.by_hand - self.back, 0), 0)

@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import func, select
 
 from portal.audit import service as audit
-from portal.billing import money_mails
+from portal.billing import money_mails, refund_notes
 from portal.billing.models import Dispute, Invoice, Payment, Refund
+from portal.billing.refund_notes import Held
 from portal.billing.refund_rules import LASTING, CameBack, State, further, left_of
 from portal.kit import outbox, tenancy
 from portal.kit.actor import STRIPE, Actor
@@ -44,8 +45,13 @@ class Refundable:
 
 
 def of_invoice(vendor_id: int, invoice_id: int) -> list[Refundable]:
-    """The payments of one of the vendor's invoices, oldest first; NotFound for an invoice that is not its own."""
-    if db.session.scalar(select(Invoice.id).where(Invoice.id == invoice_id, Invoice.vendor_id == vendor_id)) is None:
+    """The payments of one of the vendor's invoices, oldest first; NotFound for an invoice that is not its own.
+
+    Of our own invoices what the vendor's balance holds is not given back once more.
+    """
+    mine = select(Invoice).where(Invoice.id == invoice_id, Invoice.vendor_id == vendor_id)
+    invoice = db.session.scalar(mine.execution_options(populate_existing=True))
+    if invoice is None:
         raise NotFound
     given_back = (
         select(func.coalesce(func.sum(Refund.amount_minor), 0))
@@ -64,14 +70,19 @@ def of_invoice(vendor_id: int, invoice_id: int) -> list[Refundable]:
         .order_by(Payment.at, Payment.id)
         .execution_options(populate_existing=True)
     )
-    return [_refundable(row) for row in rows]
+    ours = refund_notes.held(invoice) if invoice.provider == "transfer" else None
+    return [_refundable(row, ours) for row in rows]
 
 
-def _refundable(row: Any) -> Refundable:
+def _refundable(row: Any, ours: Held | None) -> Refundable:
     payment: Payment = row[0]
-    left = left_of(payment.amount_minor, row.back)
+    left = ours.left_of(payment, row.back) if ours else left_of(payment.amount_minor, row.back)
     why_not = None
-    if row.disputed:
+    if ours and ours.is_open:
+        why_not = N_("This invoice is not paid in full. Reject its transfer first: what came in is the vendor's then.")
+    elif ours and not left and row.back < payment.amount_minor:
+        why_not = N_("What is left of it is the vendor's credit. Pay that out on the vendor's page.")
+    elif row.disputed:
         why_not = N_("The cardholder's bank has taken this payment back or is about to: answer the dispute at Stripe.")
     elif not left:
         why_not = N_("All of it went back already.")
@@ -96,7 +107,8 @@ class Wish:
 
 
 def request(vendor_id: int, invoice_id: int, wish: Wish, *, actor: Actor, now: datetime) -> int:
-    """Write the intent and its job; gives its id. By bank transfer it is done already: somebody sent the money.
+    """Write the intent and its job; gives its id. By bank transfer it is done already: somebody sent the money, and a
+    credit note corrects our invoice by as much as none was written for before.
 
     Conflict when somebody else gave back of it since it was shown, or nothing may go back; Invalid (field ``amount``)
     for more than is left, (field ``reference``) for a transfer without one or one that is written down already.
@@ -126,6 +138,8 @@ def request(vendor_id: int, invoice_id: int, wish: Wish, *, actor: Actor, now: d
     db.session.add(refund)
     db.session.flush()
     _told(refund, actor, now)
+    if by_hand:
+        refund_notes.write(refund, actor=actor, now=now)
     _count(invoice_id)
     if by_hand:
         money_mails.refunded(refund, payment.number, now)

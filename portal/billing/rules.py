@@ -163,3 +163,26 @@ def share_out(
         amount = tax.amount_minor if whole else round_half_away(Fraction(tax.amount_minor * base, tax.base_minor or 1))
         out.append(Credited(part, amount - done.amount_minor))
     return out
+
+
+def share_gross(
+    gross_minor: int, taxes: Sequence[TaxSum], before: Sequence[Credited], untaxed_minor: int
+) -> tuple[int, list[Credited]]:
+    """Net and taxes of a credit note that comes to ``gross_minor``: money that went back of an invoice.
+
+    Not every sum is a net amount with its rounded tax (at 19 % there is none of 0.03: 0.02 has no tax, 0.03 has 0.01);
+    the first tax then bears the odd cent. All that is left leaves nothing over, as in ``share_out``.
+    """
+    net_left = untaxed_minor + sum(t.base_minor - done.base_minor for t, done in zip(taxes, before, strict=True))
+    tax_left = sum(t.amount_minor - done.amount_minor for t, done in zip(taxes, before, strict=True))
+    if gross_minor == net_left + tax_left:
+        return net_left, share_out(net_left, taxes, before, untaxed_minor)
+    guess = round_half_away(Fraction(gross_minor * net_left, net_left + tax_left))
+    tried = [net for net in (guess, guess - 1, guess + 1) if 0 < net < net_left] or [net_left]
+    shares = {net: share_out(net, taxes, before, untaxed_minor) for net in tried}
+    odd = {net: gross_minor - net - sum(each.amount_minor for each in found) for net, found in shares.items()}
+    best = min(tried, key=lambda net: abs(odd[net]))
+    found = shares[best]
+    if odd[best]:
+        found[0] = Credited(found[0].base_minor, found[0].amount_minor + odd[best])
+    return best, found

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.billing import tax
-from portal.billing.rules import Category, Credited, Rate, Tax, TaxSum, rates_on, share_out, sum_up, tax_for
+from portal.billing.rules import (
+    Category,
+    Credited,
+    Rate,
+    Tax,
+    TaxSum,
+    rates_on,
+    share_gross,
+    share_out,
+    sum_up,
+    tax_for,
+)
 
 TABLE = {
     "DE": Rate("DE", "VAT", 1900, date(2020, 1, 1)),
@@ -110,6 +121,36 @@ def test_credit_notes_add_up_to_the_invoice_however_it_is_cut(bases: list[int], 
         left -= net
     assert [(d.base_minor, d.amount_minor) for d in done] == [(t.base_minor, t.amount_minor) for t in taxes]
     assert plain == 0
+
+
+@given(bases=st.lists(st.integers(1, 10**6), min_size=1, max_size=2), cuts=st.lists(st.integers(1, 10**6), max_size=5))
+def test_sums_that_went_back_are_credited_to_the_cent(bases: list[int], cuts: list[int]) -> None:
+    """Each credit note comes to what was sent, and together they are the invoice."""
+    taxes = [
+        TaxSum(Tax(Category.STANDARD, "VAT", "DE", r), b, (b * r + 5000) // 10_000)
+        for b, r in zip(bases, (1900, 700), strict=False)
+    ]
+    done, net_left = [Credited(0, 0)] * len(taxes), sum(bases)
+    left = net_left + sum(tax.amount_minor for tax in taxes)
+    for cut in (*cuts, 10**9):
+        gross = min(cut, left)
+        if gross == 0:
+            break
+        net, parts = share_gross(gross, taxes, done, 0)
+        assert net + sum(part.amount_minor for part in parts) == gross
+        assert net == sum(part.base_minor for part in parts)
+        done = [
+            Credited(d.base_minor + p.base_minor, d.amount_minor + p.amount_minor)
+            for d, p in zip(done, parts, strict=True)
+        ]
+        left, net_left = left - gross, net_left - net
+    assert [(d.base_minor, d.amount_minor) for d in done] == [(t.base_minor, t.amount_minor) for t in taxes]
+
+
+def test_a_sum_that_no_net_amount_comes_to_has_an_odd_cent_of_tax() -> None:
+    """At 19 % there is no net amount for 0.03: 0.02 has no tax (0.0038), 0.03 has 0.01 (0.0057)."""
+    vat = [TaxSum(Tax(Category.STANDARD, "VAT", "DE", 1900), 10_000, 1900)]
+    assert share_gross(3, vat, [Credited(0, 0)], 0) == (3, [Credited(3, 0)])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _l
 from wtforms import HiddenField, RadioField, SelectChoice, StringField, TextAreaField
 from wtforms.validators import DataRequired, Length, Regexp
 
-from portal.billing import balance, papers
+from portal.billing import balance, papers, refund_notes
 from portal.billing.listing import InFull
 from portal.billing.models import CreditNote
 from portal.billing.papers import NewLine
@@ -88,7 +88,7 @@ def _credit(found: InFull, filled: CreditForm) -> CreditNote:
             balance.add(
                 vendor_id,
                 found.money(note.total_minor),
-                cause=f"credit:{note.id}",
+                cause=refund_notes.balance_cause(note),
                 description=note.number,
                 actor_label=actor.label,
                 now=now,

@@ -11,13 +11,15 @@ from datetime import datetime
 from sqlalchemy import select
 
 from portal.audit import service as audit
+from portal.catalog import queries as catalog
 from portal.credits import service as credits
 from portal.kit import outbox
 from portal.kit.actor import SYSTEM, Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid
+from portal.kit.money import Money
 from portal.kit.text import N_
-from portal.subscriptions import changes, dunning, mails
+from portal.subscriptions import changes, dunning, mails, transfer_endings
 from portal.subscriptions.history import expect_version, lock, note, refuse_unless
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.rules import ChangeState, Feedback, Provider, Status
@@ -93,12 +95,23 @@ def _note_request(subscription: VendorSubscription, wish: Wish, actor: Actor, no
 def _carry_out(subscription: VendorSubscription, wish: Wish, actor: Actor, now: datetime) -> None:
     if wish.at_once:
         end(subscription, actor=actor, now=now)
+        credit = _credit_rest(subscription, actor, now)
         if wish.notify:
-            mails.cancelled(subscription, actor.label, "asked", now)
+            mails.cancelled(subscription, actor.label, "asked", now, credit=credit)
     else:
         subscription.cancel_at_period_end = True
         if wish.notify:
             mails.cancel_scheduled(subscription, actor.label, now)
+
+
+def _credit_rest(subscription: VendorSubscription, actor: Actor, now: datetime) -> Money | None:
+    """What is unused of a period paid by transfer becomes the vendor's credit, as Stripe does it for cards."""
+    if subscription.provider != Provider.TRANSFER or subscription.price_id is None:
+        return None
+    price, tier = catalog.price(subscription.price_id), catalog.tier_by_id(subscription.tier_id or 0)
+    name = tier.name if tier else subscription.tier_code
+    minor = transfer_endings.credit_rest(subscription, name, actor=actor, now=now)
+    return Money(minor, price.amount.currency) if minor and price else None
 
 
 def attempt(vendor_id: int, asked_at: datetime | None) -> int | None:

@@ -125,11 +125,16 @@ def cancel_scheduled(subscription: VendorSubscription, by: str, now: datetime) -
           by=by, ends_at=(subscription.cancel_at or subscription.period_end).isoformat())  # fmt: skip
 
 
-def cancelled(subscription: VendorSubscription, by: str, cause: str, now: datetime) -> None:
-    """The subscription has ended: because somebody asked for it (``asked``), or unpaid (``unpaid``)."""
+def cancelled(
+    subscription: VendorSubscription, by: str, cause: str, now: datetime, *, credit: Money | None = None
+) -> None:
+    """The subscription has ended: because somebody asked for it (``asked``), or unpaid (``unpaid``).
+
+    ``credit``: what was paid for and is unused, kept for the vendor.
+    """
     which = f"{subscription.stripe_subscription_id or subscription.id}:{_iso(subscription.cancelled_at)}"
     _send("cancelled", subscription.vendor_id, which, now, tier=_tier(subscription), by=by, cause=cause,
-          ended_at=now.isoformat())  # fmt: skip
+          ended_at=now.isoformat(), credit=plain(credit) if credit else None)  # fmt: skip
 
 
 def resumed(subscription: VendorSubscription, by: str, cause: str, now: datetime) -> None:

@@ -14,11 +14,15 @@ from portal.credits import queries as credits
 from portal.entitlements import queries as entitlements
 from portal.kit import clock, jobs
 from portal.kit.actor import Actor
+from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid
 from portal.kit.money import Money
 from portal.kit.unit_of_work import unit_of_work
-from portal.subscriptions import change_flows
+from portal.notifications import rendering
+from portal.notifications.models import SentMail
+from portal.subscriptions import change_flows, ending_flows
 from portal.subscriptions.change_flows import Preview
+from portal.subscriptions.endings import Wish
 from portal.subscriptions.history import lock
 from portal.subscriptions.models import TierChange
 from portal.subscriptions.rules import ChangeState, Status, When
@@ -285,3 +289,36 @@ def hidden_fields(page: str) -> dict[str, str]:
     form = page.split('action="/vendor/', 1)[1].split("</form>", 1)[0]
     found = re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"', form)
     return {name: value for name, value in found if name != "csrf_token"}
+
+
+def ends_at_once(who: Somebody) -> None:
+    ending_flows.cancel(who.id, Wish(at_once=True), actor=ADMIN, base_version=held(who).version)
+    jobs.run_all()
+
+
+def test_ended_at_once_by_staff_what_is_unused_becomes_the_vendors_credit(who: Somebody) -> None:
+    """9900 × 15/31 = 4790.32 is unused; of the upgrade 4839 is left whole (9629 - 4790): 9629 together."""
+    confirms(who, preview(who, "business"))
+    made = waiting(who)
+    assert made is not None
+    approves(made)
+    ends_at_once(who)
+    assert [n.total_minor for n in rows(CreditNote, who)] == [4790, 4839]
+    assert balance.balance(who.id, "EUR").minor == 9629
+    assert held(who).status == Status.CANCELLED
+    (mail,) = db.session.query(SentMail).filter_by(vendor_id=who.id, kind="cancelled")
+    assert mail.params["credit"] == {"minor": 9629, "currency": "EUR"}
+    assert re.search(r"€96\.29 that you paid for", rendering.render(mail).text)
+
+
+def test_a_period_that_was_paid_ahead_is_credited_whole(who: Somebody, travel: Travel) -> None:
+    """Three days on 12 of 31 days are left: 9900 × 12/31 = 3832.26. The coming month was not used at all: 9900."""
+    lives_on(travel, step=24, days=3)
+    renewal = waiting(who)
+    assert renewal is not None
+    approves(renewal)
+    ends_at_once(who)
+    assert [(n.subtotal_minor, n.reason) for n in rows(CreditNote, who)] == [
+        (3832, "Unused time on Professional"), (9900, "Unused time on Professional"),
+    ]  # fmt: skip
+    assert balance.balance(who.id, "EUR").minor == 3832 + 9900

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from portal.accounts import seats, team_mails
 from portal.audit import service as audit
-from portal.identity import memberships
+from portal.identity import api_keys, memberships
 from portal.identity.models import Membership, User, Vendor
 from portal.identity.rules import Role
 from portal.kit import outbox
@@ -43,9 +43,12 @@ def change_role(vendor_id: int, member_id: int, role: str, *, actor: Actor, now:
     return True
 
 
-def remove(vendor_id: int, member_id: int, *, actor: Actor, now: datetime) -> User:
-    """Out of the team, and the seat is free; gives whom. Their other vendors are not touched.
+def remove(
+    vendor_id: int, member_id: int, *, actor: Actor, now: datetime, revoke_keys: bool = False
+) -> tuple[User, int]:
+    """Out of the team, and the seat is free; gives whom, and how many API keys ended with them.
 
+    Their other vendors are not touched. ``revoke_keys`` ends the vendor's keys that they made, in the same moment.
     Conflict for the owner, NotFound for another vendor's member, Forbidden when the actor owns the vendor no more.
     """
     _lock_as_owner(vendor_id, actor)
@@ -54,8 +57,9 @@ def remove(vendor_id: int, member_id: int, *, actor: Actor, now: datetime) -> Us
     _take_out(membership, now)
     data = {"email": user.email, "role": membership.role}
     audit.record(actor, "team.removed", vendor_id=vendor_id, data=data, now=now)
+    revoked = api_keys.revoke_made_by(vendor_id, user.id, actor=actor, now=now) if revoke_keys else 0
     team_mails.removed(_vendor(vendor_id), user, member_id, by=actor, now=now)
-    return user
+    return user, revoked
 
 
 def leave(vendor_id: int, user_id: int, *, actor: Actor, now: datetime) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Select, case, func, literal, null, select, union_all
 
-from portal.identity.models import ApiKey, Invitation, Membership, SecondFactor, User, UserSession
+from portal.identity.models import Invitation, Membership, SecondFactor, User, UserSession
 from portal.identity.rules import Role
 from portal.kit import paging
 from portal.kit.db import BigId, UtcDateTime, db
@@ -141,14 +141,6 @@ def member(vendor_id: int, member_id: int) -> Member:
         raise NotFound
     ready = row.blocked_at is None and row.email_verified_at is not None
     return Member(row.id, row.user_id, row.name, row.email, Role(row.role), ready)
-
-
-def live_keys_of(vendor_id: int, user_id: int) -> int:
-    """How many of the vendor's working API keys this person has made: they outlive the person's place in the team."""
-    statement = select(func.count()).where(
-        ApiKey.vendor_id == vendor_id, ApiKey.created_by_id == user_id, ApiKey.revoked_at.is_(None)
-    )
-    return int(db.session.scalar(statement) or 0)
 
 
 def head_count(vendor_id: int) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import aliased
 
 from portal.addons import certificate_rules as rules
-from portal.addons import provisioning, provisioning_book, provisioning_mails
+from portal.addons import provisioning, provisioning_book, provisioning_mails, provisioning_rules
 from portal.addons.models import Certificate, ProvisioningRun, VendorAddon
 from portal.addons.rules import AddonStatus, RunKind
 from portal.audit import service as audit
@@ -127,6 +127,7 @@ def deliver(run_id: int, text: str, *, actor: Actor, now: datetime) -> None:
             row.replaced_at, row.private_key = now, None
     data = {"addon": held.addon.id, "name": waiting.name, "serial": chain.serial}
     audit.record(actor, "certificate.delivered", vendor_id=held.addon.vendor_id, data=data, now=now)
+    provisioning_book.log(held.run, provisioning_rules.CHAIN_TAKEN, actor=actor, now=now, step=held.current)
     provisioning.wake(held.addon.vendor_id, held.addon.id, now=now)
 
 

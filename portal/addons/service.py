@@ -20,7 +20,14 @@ from portal.kit.actor import SYSTEM, Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, NotFound
 from portal.kit.text import N_
+from portal.notifications import webhooks
 from portal.subscriptions.history import lock_if_any, note
+
+#: Lines of the history that programs are told of; that it is ready, failed or over has kinds of its own.
+TOLD = frozenset(
+    f"addon_{what}" for what in ("added", "changed", "cancelled", "resumed", "change_planned", "change_undone",
+                                 "kept", "unpaid", "paid")
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,12 @@ def _note(addon: VendorAddon, kind: str, actor: Actor, now: datetime, reason: st
     subscription = lock_if_any(addon.vendor_id)
     if subscription is not None:
         note(subscription, kind, actor=actor, now=now, reason=reason, **told)
+    if kind in TOLD:
+        facts = {"change": kind.removeprefix("addon_"), "addon": addon.id, "product": addon.addon.code,
+                 "variant": addon.variant, "quantity": addon.quantity, "status": addon.status,
+                 "ends_at": addon.ends_at.isoformat() if addon.ends_at else None}  # fmt: skip
+        webhooks.publish("addon.changed", vendor_id=addon.vendor_id, data=facts, now=now,
+                         event_id=f"addon_changed:{addon.id}:{addon.version}:{kind}")  # fmt: skip
     if actor.kind in ("user", "staff", "api_key"):
         audit.record(actor, kind.replace("addon_", "addon."), vendor_id=addon.vendor_id,
                      data={**told, "reason": reason}, now=now)  # fmt: skip

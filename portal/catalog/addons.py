@@ -8,7 +8,7 @@ from sqlalchemy import select
 from portal.audit import service as audit
 from portal.catalog import prices
 from portal.catalog.models import AddonPrice, AddonProduct
-from portal.catalog.rules import Cycle
+from portal.catalog.rules import Cycle, price_name
 from portal.kit.actor import Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid, NotFound
@@ -92,6 +92,7 @@ def change(product_id: int, words: Words, *, actor: Actor, now: datetime) -> boo
     row.promised_hours, row.max_quantity = words.promised_hours, words.max_quantity
     changed = {name: [getattr(before, name), getattr(words, name)] for name in words.__dataclass_fields__
                if getattr(before, name) != getattr(words, name)}  # fmt: skip
+    _mark(row, *changed)
     audit.record(actor, "catalog.addon_changed", vendor_id=None, data={"addon": row.code, **changed}, now=now)
     return True
 
@@ -126,10 +127,16 @@ def change_price(price_id: int, amount_minor: int, *, actor: Actor, now: datetim
     amount = Money(amount_minor, old.currency)
     if not prices.set_addon_price(row.id, old.variant, Cycle(old.cycle), amount, now=now):
         return False
+    _mark(row, price_name(old.variant, old.cycle, old.currency))
     data = {"addon": row.code, "variant": old.variant, "cycle": old.cycle, "currency": old.currency,
             "amount_minor": [old.amount_minor, amount_minor]}  # fmt: skip
     audit.record(actor, "catalog.addon_price_changed", vendor_id=None, data=data, now=now)
     return True
+
+
+def _mark(row: AddonProduct, *names: str) -> None:
+    """Staff decided this: loading a preset leaves it alone from now on."""
+    row.edited = sorted({*row.edited, *names})
 
 
 def retire(product_id: int, *, actor: Actor, now: datetime) -> bool:

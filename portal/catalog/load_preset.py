@@ -11,7 +11,7 @@ from portal.catalog import prices
 from portal.catalog.models import AddonProduct, SubscriptionTier, TierAddon, TierFeature, TierLimit
 from portal.catalog.presets import PRESETS
 from portal.catalog.presets.shape import AddonSpec, Preset, TierSpec
-from portal.catalog.rules import LoadReport
+from portal.catalog.rules import LoadReport, price_name
 from portal.kit.actor import Actor
 from portal.kit.db import Model, db
 from portal.kit.errors import Invalid
@@ -22,19 +22,21 @@ from portal.kit.text import N_
 def load_preset(name: str, *, actor: Actor, now: datetime) -> LoadReport:
     """Bring the catalog in step with a preset (CAT-3) and say what changed; loading it again changes nothing.
 
-    A changed amount is a new price row; a tier that was retired stays retired. Raises Invalid (field ``preset``) for
+    A changed amount is a new price row; a tier that was retired stays retired, and what staff changed of an add-on
+    (words, promises, order, prices) stays as they wrote it. Raises Invalid (field ``preset``) for
     a name that no preset has.
     """
     preset = PRESETS.get(name)
     if preset is None:
         raise Invalid(fields={"preset": N_("There is no preset of this name.")})
     changes: list[str] = []
-    addons = {spec.code: _addon(spec, preset, changes, now) for spec in preset.addons}
+    kept: list[str] = []
+    addons = {spec.code: _addon(spec, preset, changes, kept, now) for spec in preset.addons}
     for tier in preset.tiers:
         _tier(tier, preset, addons, changes, now)
     if changes:
         audit.record(actor, "catalog.preset_loaded", vendor_id=None, data={"preset": name, "changes": changes}, now=now)
-    return LoadReport(tuple(changes))
+    return LoadReport(tuple(changes), tuple(kept))
 
 
 def _tier(spec: TierSpec, preset: Preset, addons: Mapping[str, int], changes: list[str], now: datetime) -> None:
@@ -73,7 +75,7 @@ def _sell_addons(spec: TierSpec, tier_id: int, preset: Preset, addons: Mapping[s
             _ensure(TierAddon, key, included, {}, f"tier {spec.code}, add-on {addon.code} {variant}".rstrip(), changes)
 
 
-def _addon(spec: AddonSpec, preset: Preset, changes: list[str], now: datetime) -> int:
+def _addon(spec: AddonSpec, preset: Preset, changes: list[str], kept: list[str], now: datetime) -> int:
     values = {
         "name": spec.name,
         "pitch": spec.pitch,
@@ -83,8 +85,13 @@ def _addon(spec: AddonSpec, preset: Preset, changes: list[str], now: datetime) -
         "max_quantity": spec.max_quantity,
         "promised_hours": spec.promised_hours,
     }
+    theirs = db.session.scalar(select(AddonProduct.edited).where(AddonProduct.code == spec.code)) or []
+    kept.extend(f"add-on {spec.code}: {name} stays as staff changed it" for name in theirs)
+    values = {name: value for name, value in values.items() if name not in theirs}
     addon_id = _ensure(AddonProduct, {"code": spec.code}, values, {"created_at": now}, f"add-on {spec.code}", changes)
     for price in spec.prices:
+        if price_name(price.variant, price.cycle, preset.currency) in theirs:
+            continue
         amount = Money(price.amount_minor, preset.currency)
         if prices.set_addon_price(addon_id, price.variant, price.cycle, amount, now=now):
             said = f"add-on {spec.code} {price.variant}".rstrip()

@@ -103,7 +103,8 @@ class TierPrice(Model):
 class AddonProduct(Model):
     """Something that can be bought on top: what it grants and how it is set up.
 
-    ``max_quantity`` is the most that one vendor may have of it; it is to be ready within ``promised_hours``.
+    ``max_quantity`` is the most that one vendor may have of it; it is to be ready within ``promised_hours``. What staff
+    changed stands in ``edited``, by column: loading a preset leaves that alone.
     """
 
     __tablename__ = "addon_products"
@@ -116,6 +117,7 @@ class AddonProduct(Model):
     grants: Mapped[dict[str, Any]]
     max_quantity: Mapped[int] = mapped_column(default=1, server_default="1")
     promised_hours: Mapped[int] = mapped_column(default=48, server_default="48")
+    edited: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     retired_at: Mapped[datetime | None]
     stripe_product_id: Mapped[StripeId | None] = mapped_column(unique=True)
     created_at: Mapped[datetime]

@@ -91,6 +91,11 @@ LEVEL_NAMES = {
 }
 
 
+def price_name(variant: str, cycle: Cycle | str, currency: str) -> str:
+    """How a price is named among what staff changed of an add-on."""
+    return " ".join(part for part in (variant, str(cycle), "price in", currency) if part)
+
+
 def counted(metric: Metric | str, amount: int | None) -> int | None:
     """A limit in the unit that the metric is counted in: bytes for gigabytes, else the number itself."""
     return None if amount is None else amount * UNITS.get(Metric(metric), 1)
@@ -170,6 +175,7 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What loading a preset changed, as lines for people; empty when all stood as it should."""
+    """What loading a preset changed, and what it left because staff had changed it, as lines for people."""
 
     changes: tuple[str, ...]
+    kept: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ def load(preset: str) -> None:
     """Bring the catalog in step with PRESET; doing it twice changes nothing."""
     with unit_of_work():
         report = service.load_preset(preset, actor=SYSTEM, now=clock.business())
-    for line in report.changes:
+    for line in (*report.changes, *report.kept):
         click.echo(line)
     click.echo(f"{preset}: {len(report.changes)} changes" if report.changes else f"{preset}: in step, nothing changed")
 

@@ -1,6 +1,6 @@
 """The one place that moves credits: balance, lots, entry and the parts between them, always together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -11,6 +11,15 @@ from portal.kit.actor import Actor
 from portal.kit.db import db
 from portal.kit.errors import NotFound
 from portal.kit.text import N_
+
+#: Told of each movement; a room above listens, which this one does not know.
+_listener: Callable[[CreditTransaction, datetime], None] | None = None
+
+
+def tell(listener: Callable[[CreditTransaction, datetime], None]) -> None:
+    """Say who is told of each movement, in the transaction that writes it."""
+    global _listener
+    _listener = listener
 
 
 class Book:
@@ -102,6 +111,8 @@ class Book:
             )
             db.session.add(link)
         db.session.flush()
+        if _listener is not None:
+            _listener(entry, self.now)
 
 
 def stamp(actor: Actor) -> str:

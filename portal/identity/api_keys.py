@@ -98,6 +98,19 @@ def revoke(vendor_id: int | None, key_id: int, *, actor: Actor, now: datetime) -
     return True
 
 
+def revoke_made_by(vendor_id: int, user_id: int, *, actor: Actor, now: datetime) -> int:
+    """End every working key of the vendor that this person has made; gives how many. Each is audited."""
+    made = (ApiKey.vendor_id == vendor_id, ApiKey.created_by_id == user_id, *_living())
+    ids = db.session.scalars(select(ApiKey.id).where(*made).order_by(ApiKey.id)).all()
+    return sum(revoke(vendor_id, key_id, actor=actor, now=now) for key_id in ids)
+
+
+def live_made_by(vendor_id: int, user_id: int) -> int:
+    """How many of the vendor's working keys this person has made: they outlive the person's place in the team."""
+    made = (ApiKey.vendor_id == vendor_id, ApiKey.created_by_id == user_id, *_living())
+    return int(db.session.scalar(select(func.count()).select_from(ApiKey).where(*made)) or 0)
+
+
 def of(vendor_id: int | None) -> list[KeyRow]:
     """Every key of a vendor, or of the platform: the living ones first, then the newest; one query."""
     statement = (
@@ -157,11 +170,14 @@ def _lock(vendor_id: int | None) -> None:
 
 
 def _room(vendor_id: int | None) -> None:
-    at = clock.wall()
-    living = (ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > at))
-    count = db.session.scalar(select(func.count()).select_from(ApiKey).where(_owned(vendor_id), *living))
+    count = db.session.scalar(select(func.count()).select_from(ApiKey).where(_owned(vendor_id), *_living()))
     if int(count or 0) >= MOST_KEYS:
         raise Conflict(N_("There are 25 keys already. Revoke one that is no longer used."), code="too_many_keys")
+
+
+def _living() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Neither revoked nor expired by now."""
+    return ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > clock.wall())
 
 
 def _owned(vendor_id: int | None) -> ColumnElement[bool]:

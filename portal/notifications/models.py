@@ -62,7 +62,8 @@ class Dismissal(TenantMixin, Model):
 class WebhookEndpoint(TenantMixin, Model):
     """Where events are sent to: a vendor's own system, or (scope platform) the operator's.
 
-    ``secret`` is sealed (kit.crypto); ``kinds`` lists the events wanted, an empty list means all.
+    ``secret`` is sealed (kit.crypto), and so is the one before it, with which everything is signed too until
+    ``previous_until`` (wall clock). ``kinds`` lists the events wanted, an empty list means all.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -72,6 +73,8 @@ class WebhookEndpoint(TenantMixin, Model):
     url: Mapped[str] = mapped_column(Text)
     secret: Mapped[str] = mapped_column(Text)
     secret_last4: Mapped[str] = mapped_column(String(4))
+    previous_secret: Mapped[str | None] = mapped_column(Text)
+    previous_until: Mapped[datetime | None]
     kinds: Mapped[list[Any]]
     state: Mapped[str] = mapped_column(String(10))
     failing_since: Mapped[datetime | None]

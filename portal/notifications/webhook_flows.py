@@ -9,12 +9,12 @@ from sqlalchemy import select
 
 from portal.gateways import outgoing
 from portal.gateways.outgoing import Undelivered
-from portal.kit import clock, crypto, outbox
+from portal.kit import clock, outbox
 from portal.kit.db import db
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.notifications.models import WebhookDelivery, WebhookEndpoint
-from portal.notifications.webhook_rules import GAPS, TRIES, sign, spelled
-from portal.notifications.webhooks import place
+from portal.notifications.webhook_rules import GAPS, TRIES, signatures, spelled
+from portal.notifications.webhooks import secrets_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +40,20 @@ def deliver(delivery_id: int, tried: int) -> None:
         return
     if endpoint.state == "paused":
         return
-    secret, url = crypto.unseal(endpoint.secret, bound_to=place(endpoint.id)), endpoint.url
+    secrets, url = secrets_of(endpoint), endpoint.url
     event_id, body = delivery.event_id, spelled(delivery.payload)
     end_reading()
-    _record(delivery_id, tried, _try(url, secret, event_id, body))
+    _record(delivery_id, tried, _try(url, secrets, event_id, body))
 
 
-def _try(url: str, secret: str, event_id: str, body: bytes) -> _Outcome:
+def _try(url: str, secrets: list[str], event_id: str, body: bytes) -> _Outcome:
     timestamp = int(clock.wall().timestamp())
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "vendor-portal-webhooks/1",
         "webhook-id": event_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(secret, event_id, timestamp, body),
+        "webhook-signature": signatures(secrets, event_id, timestamp, body),
     }
     try:
         answer = outgoing.post(url, body, headers)

@@ -24,6 +24,7 @@ class Endpoint:
     kinds: tuple[str, ...]
     state: str
     secret_last4: str
+    previous_until: datetime | None
     failing_since: datetime | None
     created_by: str
     created_at: datetime
@@ -56,6 +57,7 @@ def endpoints(vendor_id: int | None) -> list[Endpoint]:
             WebhookEndpoint.kinds,
             WebhookEndpoint.state,
             WebhookEndpoint.secret_last4,
+            WebhookEndpoint.previous_until,
             WebhookEndpoint.failing_since,
             WebhookEndpoint.created_by,
             WebhookEndpoint.created_at,

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -27,8 +27,11 @@ TEST = "test.sent"
 #: What may be published, and what people read beside it. A new kind is one more line here and in docs/api.md.
 KINDS: Mapping[str, str] = MappingProxyType(
     {
+        "subscription.changed": N_("The plan, its state, its price or its period has changed"),
+        "credits.changed": N_("Credits were granted, bought, adjusted, given back or have expired"),
         "usage.alert": N_("50, 80 or 100 percent of a limit is used"),
         "entitlements.changed": N_("Limits or features have changed"),
+        "addon.changed": N_("An add-on was added, resized, cancelled or kept, or its payment failed or came"),
         "addon.ready": N_("An add-on works"),
         "addon.failed": N_("An add-on could not be set up"),
         "addon.ended": N_("An add-on has ended"),
@@ -52,6 +55,8 @@ TRIES = len(GAPS) + 1
 MOST_ENDPOINTS = 10
 SECRET_BYTES = 32
 EVENT_ID_MAX = 120
+#: How long a secret that was replaced still signs beside the new one, so that a program can change over in peace.
+OVERLAP = timedelta(hours=24)
 
 
 def new_secret() -> str:
@@ -64,6 +69,11 @@ def sign(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
     key = base64.b64decode(secret.removeprefix("whsec_"))
     mac = hmac.digest(key, b".".join([event_id.encode(), str(timestamp).encode(), body]), "sha256")
     return "v1," + base64.b64encode(mac).decode()
+
+
+def signatures(secrets_: Iterable[str], event_id: str, timestamp: int, body: bytes) -> str:
+    """The header where several secrets hold: a signature by each, with a space between; any one of them suffices."""
+    return " ".join(sign(secret, event_id, timestamp, body) for secret in secrets_)
 
 
 def envelope(kind: str, at: str, vendor: Mapping[str, Any] | None, data: Mapping[str, Any]) -> dict[str, Any]:

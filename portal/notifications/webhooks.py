@@ -21,6 +21,7 @@ from portal.notifications.models import WebhookDelivery, WebhookEndpoint
 from portal.notifications.webhook_rules import (
     KINDS,
     MOST_ENDPOINTS,
+    OVERLAP,
     TEST,
     envelope,
     known,
@@ -46,6 +47,12 @@ def publish(kind: str, *, vendor_id: int | None, event_id: str, data: Mapping[st
     whose = {"id": vendor_id, "code": _code(vendor_id)} if vendor_id is not None else None
     payload = envelope(kind, now.isoformat(), whose, data)
     return sum(_deliver(row.id, row.vendor_id, short_id(event_id), kind, payload, now) for row in endpoints)
+
+
+def listened_to(kind: str, vendor_id: int | None) -> bool:
+    """Is anybody told of this kind? One statement that flushes nothing: callers may be in the midst of a change."""
+    with db.session.no_autoflush:
+        return any(wants(row.kinds, kind) for row in _listening(vendor_id))
 
 
 def add(vendor_id: int | None, url: str, kinds: Sequence[str], *, actor: Actor, now: datetime) -> tuple[int, str]:
@@ -79,8 +86,34 @@ def add(vendor_id: int | None, url: str, kinds: Sequence[str], *, actor: Actor, 
 
 
 def rotate(vendor_id: int | None, endpoint_id: int) -> str:
-    """A new secret, shown once; what is sent from now on is signed with it, tries that wait included."""
-    return _give_secret(_locked(vendor_id, endpoint_id))
+    """A new secret, shown once; what is sent from now on is signed with it, tries that wait included.
+
+    For ``OVERLAP`` with the one before as well; of three, the oldest no longer.
+    """
+    row = _locked(vendor_id, endpoint_id)
+    before = crypto.unseal(row.secret, bound_to=place(row.id))
+    row.previous_secret = crypto.seal(before, bound_to=previous_place(row.id))
+    row.previous_until = clock.wall() + OVERLAP
+    return _give_secret(row)
+
+
+def end_previous(vendor_id: int | None, endpoint_id: int) -> bool:
+    """Sign with the newest secret alone from now on: somebody has the old one. False when it was so already."""
+    row = _locked(vendor_id, endpoint_id)
+    if row.previous_secret is None:
+        return False
+    row.previous_secret = row.previous_until = None
+    db.session.flush()
+    return True
+
+
+def secrets_of(endpoint: WebhookEndpoint) -> list[str]:
+    """What is signed with now: the newest secret first, then the one before while it holds."""
+    held = [crypto.unseal(endpoint.secret, bound_to=place(endpoint.id))]
+    until = endpoint.previous_until
+    if endpoint.previous_secret and until is not None and until > clock.wall():
+        held.append(crypto.unseal(endpoint.previous_secret, bound_to=previous_place(endpoint.id)))
+    return held
 
 
 def pause(vendor_id: int | None, endpoint_id: int) -> bool:
@@ -112,6 +145,7 @@ def remove(vendor_id: int | None, endpoint_id: int, *, now: datetime) -> str:
     """Forget an endpoint for good, with its secret; gives its address. What was sent stays readable."""
     row = _locked(vendor_id, endpoint_id)
     row.removed_at, row.secret, row.secret_last4 = now, "", ""
+    row.previous_secret = row.previous_until = None
     db.session.flush()
     return row.url
 
@@ -152,16 +186,26 @@ def reseal(after: int, limit: int) -> tuple[int, int | None]:
     with tenancy.unscoped("keys are changed for everybody"):
         statement = select(WebhookEndpoint).where(WebhookEndpoint.id > after).order_by(WebhookEndpoint.id).limit(limit)
         rows = db.session.scalars(statement.with_for_update()).all()
-    old = [row for row in rows if row.secret and crypto.is_outdated(row.secret)]
-    for row in old:
-        row.secret = crypto.resealed(row.secret, bound_to=place(row.id))
+    count = 0
+    for row in rows:
+        if row.secret and crypto.is_outdated(row.secret):
+            row.secret = crypto.resealed(row.secret, bound_to=place(row.id))
+            count += 1
+        if row.previous_secret and crypto.is_outdated(row.previous_secret):
+            row.previous_secret = crypto.resealed(row.previous_secret, bound_to=previous_place(row.id))
+            count += 1
     db.session.flush()
-    return len(old), rows[-1].id if len(rows) == limit else None
+    return count, rows[-1].id if len(rows) == limit else None
 
 
 def place(endpoint_id: int) -> str:
     """What an endpoint's secret is bound to."""
     return f"webhook_endpoints.secret:{endpoint_id}"
+
+
+def previous_place(endpoint_id: int) -> str:
+    """What the secret before it is bound to."""
+    return f"webhook_endpoints.previous_secret:{endpoint_id}"
 
 
 def _listening(vendor_id: int | None) -> Sequence[Any]:

@@ -11,11 +11,18 @@ from portal.kit.actor import Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, NotFound
 from portal.kit.text import N_
+from portal.notifications import webhooks
 from portal.subscriptions.models import SubscriptionEvent, VendorSubscription
 from portal.subscriptions.states import Event, allowed
 
 #: What changes which tier a vendor has, or whether it is open: rooms above listen.
 MOVES = frozenset({"trial_started", "tier_changed", "status_changed"})
+#: What programs may have to act on: they are told by webhook.
+TOLD = MOVES | {
+    "trial_extended", "trial_ended", "period_started", "payment_added", "price_agreed", "change_scheduled",
+    "change_undone", "change_applied", "cancel_requested", "cancellation_changed", "resumed",
+}  # fmt: skip
+CHANGED = "subscription.changed"
 
 
 def lock(vendor_id: int) -> VendorSubscription:
@@ -69,6 +76,12 @@ def note(
     if kind in MOVES:
         outbox.emit("subscription.moved", dedupe_key=f"{subscription.id}:{subscription.version}",
                     vendor_id=subscription.vendor_id, vendor=subscription.vendor_id)  # fmt: skip
+    if kind in TOLD and webhooks.listened_to(CHANGED, subscription.vendor_id):
+        outbox.enqueue(
+            "subscriptions.publish", dedupe_key=f"subscriptions.publish:{subscription.id}:{subscription.version}",
+            vendor_id=subscription.vendor_id, subscription_id=subscription.id, version=subscription.version,
+            change=kind,
+        )  # fmt: skip
     db.session.add(
         SubscriptionEvent(
             vendor_id=subscription.vendor_id,

@@ -14,6 +14,7 @@ from portal.subscriptions import (
     ending_flows,
     endings,
     flows,
+    news,
     overrides,
     queries,
     service,
@@ -39,6 +40,12 @@ def tend_trials() -> None:
 def tend_trial(vendor: int) -> None:
     """End or remind of one trial."""
     service.tend_trial(vendor, now=clock.business())
+
+
+@task("subscriptions.publish")
+def publish(subscription_id: int, version: int, change: str) -> None:
+    """Tell programs how a subscription stands after a change."""
+    news.publish(subscription_id, version, change)
 
 
 @task("subscriptions.carry_on_change", kind="flow")

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import String, UniqueConstraint
+from sqlalchemy import Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.kit.db import Id, Model, TenantMixin
@@ -18,7 +18,8 @@ class UsageEvent(TenantMixin, Model):
     quantity: Mapped[int]
     subject: Mapped[str | None] = mapped_column(String(120))
     at: Mapped[datetime]
-    __table_args__ = (UniqueConstraint("vendor_id", "key"),)
+    # By month and source is read by the index, a month of one vendor at a time.
+    __table_args__ = (UniqueConstraint("vendor_id", "key"), Index(None, "vendor_id", "metric", "at"))
 
 
 class UsageCounter(TenantMixin, Model):

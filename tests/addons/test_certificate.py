@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 from flask import Flask
 
 from portal.addons import certificate_rules as rules
-from portal.addons import certificates
+from portal.addons import certificates, provisioning_queries
 from portal.addons.models import Certificate, ProvisioningStep
 from portal.addons.rules import AddonStatus, RunKind
 from portal.audit.models import AuditEntry
@@ -187,6 +187,9 @@ def test_a_request_that_does_not_do_is_refused_at_its_field(ada: Someone, text: 
 def test_the_chain_makes_it_ready(ada: Someone) -> None:
     addon_id, run_id, chain = issued(ada, NOW + timedelta(days=365))
     assert factory.states(run_id) == ["done", "done"]
+    assert ("The certificate was handed in.", SAM.label) in [
+        (line.message, line.by) for line in provisioning_queries.log_of_run(run_id)
+    ]
     assert factory.addon_row(addon_id).status == AddonStatus.ACTIVE
     (found,) = certificates.of_addon(ada.vendor_id, addon_id)
     assert found.chain_pem == chain

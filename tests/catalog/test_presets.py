@@ -1,10 +1,12 @@
 """The three presets carry the figures of CAT-3 and CAT-4, and can be loaded twice without harm."""
 
+from dataclasses import replace
+
 import pytest
 from flask import Flask
 from sqlalchemy import event, func, select
 
-from portal.catalog import queries, service
+from portal.catalog import addons, queries, service
 from portal.catalog.models import AddonPrice, AddonProduct, SubscriptionTier, TierAddon, TierPrice
 from portal.catalog.presets import PRESETS
 from portal.catalog.rules import FEATURE_LEVELS, FEATURE_NAMES, LEVEL_NAMES, METRIC_NAMES, Cycle, LoadReport, Tier
@@ -171,6 +173,25 @@ def test_loading_repairs_what_differs_and_says_so(app: Flask) -> None:
     found = queries.tier_by_code("essential")
     assert found is not None
     assert found.name == "Essential"
+
+
+def test_what_staff_changed_of_an_addon_stays(app: Flask) -> None:
+    """Words, a promise and a price are staff's from then on and are named; the rest is still repaired."""
+    load("marketplace")
+    with unit_of_work():
+        product = addons.products()[0]
+        said = replace(product.words, name="Your own name", promised_hours=24)
+        addons.change(product.id, said, actor=SYSTEM, now=Travel.START)
+        addons.change_price(product.prices[0].id, 1800, actor=SYSTEM, now=Travel.START)
+        db.session.get_one(AddonProduct, product.id).provisioning = "manual"
+    report = load("marketplace")
+    assert report.changes == ("add-on custom-domain: provisioning changed",)
+    assert report.kept == tuple(
+        f"add-on custom-domain: {what} stays as staff changed it"
+        for what in ("name", "promised_hours", "yearly price in EUR")
+    )
+    found = addons.products()[0]
+    assert (found.words, found.prices[0].amount.minor) == (said, 1800)
 
 
 def test_a_retired_tier_stays_retired(app: Flask) -> None:

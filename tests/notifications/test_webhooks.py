@@ -207,7 +207,7 @@ def test_another_vendors_deliveries_and_endpoints_are_not_there(ada: Someone, re
     other = people.register("bob@example.com", business="Bobs Books").vendor_id
     number = delivery().id
     for whose in (other, None):
-        for verb in (webhooks.pause, webhooks.resume, webhooks.rotate):
+        for verb in (webhooks.pause, webhooks.resume, webhooks.rotate, webhooks.end_previous):
             with pytest.raises(NotFound), unit_of_work():
                 verb(whose, which)
         with pytest.raises(NotFound), unit_of_work():
@@ -232,15 +232,36 @@ def test_nothing_is_sent_while_paused_and_what_waited_follows(ada: Someone, rece
     assert [got.headers["webhook-id"] for got in receiver.got] == ["alert:before"]
 
 
-def test_a_new_secret_signs_what_waits_too(ada: Someone, receiver: Receiver) -> None:
-    which, old = told(ada.vendor_id, receiver)
+def test_for_a_day_the_old_secret_fits_as_well(ada: Someone, receiver: Receiver) -> None:
+    """24 hours, tries that wait included; of three secrets the oldest no longer. A program changes over in peace."""
+    which, oldest = told(ada.vendor_id, receiver)
     happens(ada.vendor_id)
+    with time_machine.travel(clock.wall(), tick=False) as machine:
+        with unit_of_work():
+            old = webhooks.rotate(ada.vendor_id, which)
+            new = webhooks.rotate(ada.vendor_id, which)
+        assert len({oldest, old, new}) == 3
+        jobs.run_all()
+        machine.shift(timedelta(hours=24, seconds=-1))
+        happens(ada.vendor_id, "alert:2")
+        jobs.run_all()
+        machine.shift(timedelta(seconds=1))
+        happens(ada.vendor_id, "alert:3")
+        jobs.run_all()
+    fits = [[got.signed_with(secret) for secret in (new, old, oldest)] for got in receiver.got]
+    assert fits == [[True, True, False], [True, True, False], [True, False, False]]
+
+
+def test_an_old_secret_that_somebody_else_has_is_ended_at_once(ada: Someone, receiver: Receiver) -> None:
+    which, old = told(ada.vendor_id, receiver)
     with unit_of_work():
         new = webhooks.rotate(ada.vendor_id, which)
+        assert webhooks.end_previous(ada.vendor_id, which)
+        assert not webhooks.end_previous(ada.vendor_id, which), "there is none any more"
+    happens(ada.vendor_id)
     jobs.run_all()
-    assert new != old
-    assert receiver.got[0].signed_with(new)
-    assert not receiver.got[0].signed_with(old)
+    assert [receiver.got[0].signed_with(secret) for secret in (new, old)] == [True, False]
+    assert endpoint(which).previous_secret is None
 
 
 def test_the_secret_is_sealed_to_its_row(ada: Someone, receiver: Receiver) -> None:

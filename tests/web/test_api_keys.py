@@ -134,6 +134,9 @@ def test_an_endpoint_from_adding_to_removing(client: FlaskClient, ada: Someone, 
     assert "A test" in text_of(client.get(at(ada))) and "Delivered" in text_of(client.get(at(ada)))
     fresh = re.findall(WHOLE_SECRET, post(client, at(ada, f"{one}/rotate"), {}).get_data(as_text=True))[0]
     assert fresh != secret
+    assert "The old secret fits, too, for now" in text_of(client.get(at(ada, one)))
+    assert post(client, at(ada, f"{one}/end-old-secret"), {}).status_code == 303
+    assert "The old secret fits, too" not in text_of(client.get(at(ada, one)))
     post(client, at(ada, f"{one}/pause"), {})
     assert post(client, at(ada, f"{one}/test"), {}).status_code == 409
     post(client, at(ada, f"{one}/resume"), {})

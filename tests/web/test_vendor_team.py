@@ -9,6 +9,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from portal.accounts import invitations, team_queries
+from portal.audit.models import AuditEntry
 from portal.identity.models import ApiKey, Membership, SecondFactor, User
 from portal.identity.rules import Role
 from portal.kit import clock, tenancy
@@ -226,18 +227,36 @@ def test_whoever_has_no_business_left_is_told_so(client: FlaskClient, alice: Som
     assert "You belong to no business at the moment" in text_of(carols.get(answer.location))
 
 
-def test_before_a_removal_the_keys_that_were_made_are_counted(client: FlaskClient, alice: Someone) -> None:
-    carol = teams.joins(alice)
-    path = f"/vendor/{alice.code}/team/{member_id(alice, carol)}/remove"
-    assert "API key that" not in text_of(client.get(path))
+def has_a_key(alice: Someone, who: User, number: int) -> None:
     with unit_of_work() as session:
         session.add(
             ApiKey(
-                vendor_id=alice.vendor_id, scope="vendor", name="Shop", prefix="vp_abc", key_hash="0" * 64, scopes=[],
-                created_by_id=carol.id, created_by=carol.name, created_at=clock.business(),
+                vendor_id=alice.vendor_id, scope="vendor", name="Shop", prefix=f"vp_{number}",
+                key_hash=str(number) * 64, scopes=[], created_by_id=who.id, created_by=who.name,
+                created_at=clock.business(),
             )
         )  # fmt: skip
-    assert "1 API key that they made keeps working" in text_of(client.get(path))
+
+
+@pytest.mark.parametrize("revoke", [True, False])
+def test_the_keys_of_whoever_is_removed_end_unless_they_are_kept(
+    client: FlaskClient, alice: Someone, revoke: bool
+) -> None:
+    """The box is checked beforehand; a form without it (unchecked) leaves the keys alone. The owner's stays anyway."""
+    carol = teams.joins(alice)
+    path = f"/vendor/{alice.code}/team/{member_id(alice, carol)}/remove"
+    assert "API key that" not in text_of(client.get(path))
+    has_a_key(alice, carol, 1)
+    has_a_key(alice, db.session.get_one(User, alice.user_id), 2)
+    asked = client.get(path)
+    assert "1 API key that they made keeps working" in text_of(asked)
+    assert 'name="revoke" value="yes" checked' in asked.get_data(as_text=True)
+    done = post(client, path, {"revoke": "yes"} if revoke else {})
+    assert ("1 API key is revoked." in text_of(client.get(done.location))) == revoke
+    db.session.rollback()
+    ended = {key.prefix for key in db.session.query(ApiKey).populate_existing() if key.revoked_at is not None}
+    assert ended == ({"vp_1"} if revoke else set())
+    assert db.session.query(AuditEntry).filter_by(action="api_key.revoked").count() == revoke
 
 
 def test_handing_over_asks_for_the_password(client: FlaskClient, alice: Someone) -> None:

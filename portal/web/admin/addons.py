@@ -21,6 +21,7 @@ from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.web.admin import words
 from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.forms import Form
+from portal.web.vendor import addon_words
 
 blueprint = Blueprint("admin_addons", __name__)
 TEMPLATE = "admin/addons/page.html"
@@ -62,7 +63,12 @@ class PriceForm(Form):
 @audience.staff()
 def index() -> Response:
     """Every product with its prices."""
-    return responder.respond(TEMPLATE, "products", products=addons.products(), words=words)
+    return responder.respond(TEMPLATE, "products", products=addons.products(), words=words, sizes=_size)
+
+
+def _size(provisioning: str, variant: str) -> str:
+    """A size in words: 5 addresses; nothing where there is one size."""
+    return addon_words.size(provisioning, variant, 1, {}) or variant if variant else ""
 
 
 @blueprint.get("/admin/addons/<int:product_id>")
@@ -130,7 +136,14 @@ def _live(price_id: int) -> tuple[ProductRow, LivePrice]:
 
 def _price(product: ProductRow, live: LivePrice, filled: PriceForm, status: int = 200) -> Response:
     return responder.respond(
-        "admin/addons/price.html", "modal", status=status, product=product, price=live, form=filled, words=words
+        "admin/addons/price.html",
+        "modal",
+        status=status,
+        product=product,
+        price=live,
+        form=filled,
+        words=words,
+        sizes=_size,
     )
 
 

@@ -20,7 +20,7 @@ from portal.kit import clock
 from portal.kit.errors import Conflict, Invalid
 from portal.kit.unit_of_work import unit_of_work
 from portal.notifications import webhook_queries, webhooks
-from portal.notifications.webhook_rules import KINDS, TEST, TRIES
+from portal.notifications.webhook_rules import KINDS, OVERLAP, TEST, TRIES
 from portal.web.kit import responder, signed_in
 from portal.web.kit.api_forms import EndpointForm, KeyForm
 
@@ -160,8 +160,17 @@ def rotate(place: Place, endpoint_id: int) -> Response:
         secret = webhooks.rotate(place.vendor_id, endpoint_id)
         _note(place, "webhook_endpoint.secret_changed", {"endpoint": endpoint_id})
     held = webhook_queries.endpoint(place.vendor_id, endpoint_id)
-    shown = _show(place, "secret", "modal", kind="endpoint", secret=secret, named=held.url)
+    shown = _show(place, "secret", "modal", kind="endpoint", secret=secret, named=held.url, overlap=_hours())
     return responder.waking(shown, ENDPOINTS_CHANGED)
+
+
+def end_previous(place: Place, endpoint_id: int) -> Response:
+    """The secret before fits no longer, at once."""
+    with unit_of_work():
+        if webhooks.end_previous(place.vendor_id, endpoint_id):
+            _note(place, "webhook_endpoint.old_secret_ended", {"endpoint": endpoint_id})
+    return responder.done(place.url("index"), _("The old secret fits nothing that is sent from now on."),
+                          ENDPOINTS_CHANGED)  # fmt: skip
 
 
 def pause(place: Place, endpoint_id: int) -> Response:
@@ -226,6 +235,7 @@ VIEWS: dict[str, tuple[list[str], str, Callable[..., Response]]] = {
     "add_endpoint": (["POST"], "/webhooks/new", add_endpoint),
     "endpoint": (["GET"], "/webhooks/<int:endpoint_id>", endpoint),
     "rotate": (["POST"], "/webhooks/<int:endpoint_id>/rotate", rotate),
+    "end_previous": (["POST"], "/webhooks/<int:endpoint_id>/end-old-secret", end_previous),
     "pause": (["POST"], "/webhooks/<int:endpoint_id>/pause", pause),
     "resume": (["POST"], "/webhooks/<int:endpoint_id>/resume", resume),
     "remove": (["POST"], "/webhooks/<int:endpoint_id>/remove", remove),
@@ -261,7 +271,12 @@ def kind_words(kind: str) -> str:
 
 def _endpoint(place: Place, endpoint_id: int) -> Response:
     held = webhook_queries.endpoint(place.vendor_id, endpoint_id)
-    return _show(place, "endpoint", "modal", held=held)
+    return _show(place, "endpoint", "modal", held=held, overlap=_hours())
+
+
+def _hours() -> int:
+    """How long a secret that was replaced still fits."""
+    return int(OVERLAP.total_seconds()) // 3600
 
 
 def _region(place: Place, block: str, **rows: Any) -> Response:

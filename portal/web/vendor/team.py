@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Blueprint, Response, flash, make_response, request, session, url_for
-from flask_babel import get_locale
+from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms import EmailField, PasswordField, RadioField, SelectChoice
@@ -11,7 +11,7 @@ from wtforms import EmailField, PasswordField, RadioField, SelectChoice
 from portal.accounts import invitations, seats, team, team_queries
 from portal.accounts.queries import VendorAtDoor
 from portal.accounts.team_queries import Member
-from portal.identity import flows
+from portal.identity import api_keys, flows
 from portal.identity.rules import Role
 from portal.kit import clock
 from portal.kit.errors import Conflict, Forbidden, Invalid, PaymentRequired, PortalError, TooMany, Unauthenticated
@@ -210,18 +210,23 @@ def ask_removal(code: str, member_id: int) -> Response:
     """The question before somebody is removed."""
     vendor = signed_in.vendor()
     member = _other(vendor, member_id)
-    return _modal("remove", vendor, member, keys=team_queries.live_keys_of(vendor.id, member.user_id))
+    return _modal("remove", vendor, member, keys=api_keys.live_made_by(vendor.id, member.user_id))
 
 
 @blueprint.post("/vendor/<code>/team/<int:member_id>/remove")
 @audience.vendor(Role.OWNER)
 def remove(code: str, member_id: int) -> Response:
-    """Out of the team: the vendor's pages are closed to them at their next request."""
+    """Out of the team: the vendor's pages are closed to them at their next request, and their keys if so chosen."""
     vendor = signed_in.vendor()
     _other(vendor, member_id)
     with unit_of_work():
-        gone = team.remove(vendor.id, member_id, actor=signed_in.actor(), now=clock.business())
-    return responder.done(_here(vendor), _("%(name)s is no longer in your team.", name=gone.name), CHANGED)
+        gone, keys = team.remove(
+            vendor.id, member_id, actor=signed_in.actor(), now=clock.business(), revoke_keys="revoke" in request.form
+        )
+    message = _("%(name)s is no longer in your team.", name=gone.name)
+    if keys:
+        message += " " + ngettext("%(num)d API key is revoked.", "%(num)d API keys are revoked.", keys)
+    return responder.done(_here(vendor), message, CHANGED)
 
 
 @blueprint.get("/vendor/<code>/team/<int:member_id>/owner")

@@ -13,6 +13,8 @@ from portal.kit.unit_of_work import end_reading, unit_of_work
 
 #: Stripe keeps an idempotency key, and what it answered first, for at least a day; looked back for a little longer.
 KEYS_LIVE = timedelta(days=2)
+#: Keys that one call tries: a key whose first answer was a 500 answers nothing else for a day.
+TRIES = 3
 
 
 def ensure_customer(vendor_id: int) -> str:
@@ -37,17 +39,28 @@ def ensure_customer(vendor_id: int) -> str:
 
 
 def _made(vendor_id: int) -> str:
-    """Make the customer. Stripe repeats a 500 for its key, so after one the customer is looked for before giving up."""
-    gateway = stripe.current()
-    try:
-        params = {"metadata": {"vendor_id": str(vendor_id)}}
-        return str(gateway.customer_create(params, f"customer-{vendor_id}")["id"])
-    except Unavailable:
-        since = clock.business() - KEYS_LIVE
-        for customer in gateway.customers_since(int(since.timestamp())):
-            if (customer.get("metadata") or {}).get("vendor_id") == str(vendor_id):
-                return str(customer["id"])
-        raise
+    """Make the customer. Stripe repeats a 500 for its key, so after one the customer is looked for, and where none was
+    made the next key is tried. No answer at all leaves open what happened: then nothing more is tried.
+    """
+    gateway, params = stripe.current(), {"metadata": {"vendor_id": str(vendor_id)}}
+    for number in range(1, TRIES + 1):
+        key = f"customer-{vendor_id}" if number == 1 else f"customer-{vendor_id}-{number}"
+        try:
+            return str(gateway.customer_create(params, key)["id"])
+        except Unavailable as error:
+            if found := _made_before(vendor_id):
+                return found
+            if not error.params.get("answered") or number == TRIES:
+                raise
+    raise Unavailable
+
+
+def _made_before(vendor_id: int) -> str | None:
+    since = clock.business() - KEYS_LIVE
+    for customer in stripe.current().customers_since(int(since.timestamp())):
+        if (customer.get("metadata") or {}).get("vendor_id") == str(vendor_id):
+            return str(customer["id"])
+    return None
 
 
 def tell_address(user_id: int) -> None:

@@ -18,7 +18,7 @@ from portal.billing import transfers as money
 from portal.billing.quotes import quote
 from portal.checkout import addon_orders, queries, service
 from portal.checkout.addon_orders import Settled
-from portal.checkout.flows import Addresses, can_be_taxed, close_page, opened
+from portal.checkout.flows import Addresses, can_be_taxed, close_page, opened, paid_for
 from portal.checkout.queries import OrderView
 from portal.checkout.rules import OrderState, Paid
 from portal.gateways import stripe
@@ -225,16 +225,7 @@ def fulfil(order_id: int) -> OrderState:
 
 def _of_session(session: Document) -> Settled:
     own, invoice = addon_flows.fetch(str(tier.id_of(session["subscription"])))
-    line = session["line_items"]["data"][0]
-    price = line["price"]
-    paid = Paid(
-        customer_id=tier.id_of(session.get("customer")),
-        order_ref=session.get("client_reference_id"),
-        stripe_price_id=price["id"],
-        unit=Money(price["unit_amount"] or 0, price["currency"].upper()),
-        quantity=line["quantity"] or 1,
-    )
-    return Settled(paid, own, invoice)
+    return Settled(paid_for(session), own, invoice)
 
 
 def _fulfil_item(order: OrderView) -> OrderState:
@@ -243,23 +234,34 @@ def _fulfil_item(order: OrderView) -> OrderState:
     One whose payment nobody finished lapses with Stripe's pending change.
     """
     held = subscriptions.held(order.vendor_id)
-    if held.stripe_subscription_id is None:
-        return order.state
-    wanted = queries.item(order.id)
+    wanted, present, found = queries.item(order.id), None, None
     end_reading()
-    document = stripe.current().subscription(held.stripe_subscription_id)
-    present = tier.read(document, held.stripe_item_id)
-    found = next((i for i in present.addon_items if i.stripe_price_id == wanted.stripe_price_id), None)
-    if found is None:
-        if not present.pending_update and order.expires_at <= clock.business():
-            with unit_of_work():
-                service.close(order.id, OrderState.EXPIRED)
-        return _fresh(order.id).state
+    if held.stripe_subscription_id is not None:
+        document = stripe.current().subscription(held.stripe_subscription_id)
+        present = tier.read(document, held.stripe_item_id)
+        found = next((i for i in present.addon_items if i.stripe_price_id == wanted.stripe_price_id), None)
+    if found is None or present is None:
+        return _fulfil_own(order, held.stripe_customer_id, pending=present is not None and present.pending_update)
     latest = document.get("latest_invoice")
     invoice = stripe_invoice.read(stripe.current().in_full(latest)) if isinstance(latest, dict) else None
     settled = _of_item(order, present, found, invoice)
     with unit_of_work():
         addon_orders.fulfil(order.id, settled, now=clock.business())
+    return _fresh(order.id).state
+
+
+def _fulfil_own(order: OrderView, customer_id: str | None, *, pending: bool) -> OrderState:
+    """Staff let the card on file pay for a subscription of its own: it names the order that it was begun for."""
+    begun = stripe.current().subscriptions(customer_id) if customer_id else []
+    mine = next((d for d in begun if d["metadata"].get("order") == str(order.id) and d["status"] == "active"), None)
+    if mine is not None:
+        own, invoice = addon_flows.fetch(str(mine["id"]))
+        paid = Paid(own.customer_id, own.order_ref, own.stripe_price_id, own.unit, own.quantity)
+        with unit_of_work():
+            addon_orders.fulfil(order.id, Settled(paid, own, invoice), now=clock.business())
+    elif not pending and order.expires_at <= clock.business():
+        with unit_of_work():
+            service.close(order.id, OrderState.EXPIRED)
     return _fresh(order.id).state
 
 

@@ -155,16 +155,20 @@ def _settled(session: dict[str, Any]) -> Settled:
     gateway = stripe.current()
     found = remote.read(gateway.subscription(str(remote.id_of(session["subscription"]))))
     invoice = stripe_invoice.read(gateway.invoice(found.latest_invoice_id)) if found.latest_invoice_id else None
+    return Settled(paid_for(session), found, invoice)
+
+
+def paid_for(session: dict[str, Any]) -> Paid:
+    """What a completed Checkout session was paid for, as Stripe says it."""
     line = session["line_items"]["data"][0]
     price = line["price"]
-    paid = Paid(
+    return Paid(
         customer_id=remote.id_of(session.get("customer")),
         order_ref=session.get("client_reference_id"),
         stripe_price_id=price["id"],
         unit=Money(price["unit_amount"] or 0, price["currency"].upper()),
         quantity=line["quantity"] or 1,
     )
-    return Settled(paid, found, invoice)
 
 
 def cancel_refused(stripe_subscription_id: str) -> None:

@@ -393,4 +393,6 @@ def _translated() -> Iterator[None]:
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
         raise Unavailable(code="stripe_key") from error
     except (stripe.RateLimitError, stripe.APIConnectionError, stripe.APIError) as error:
-        raise Unavailable(code="stripe_unavailable") from error
+        # ``answered``: Stripe said 500, and says it again for the same key; else nobody knows what happened.
+        answered = getattr(error, "http_status", None) == 500
+        raise Unavailable(code="stripe_unavailable", answered=answered) from error

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from portal.accounts import flows
 from portal.accounts import service as accounts
+from portal.gateways import stripe
 from portal.identity import queries as identity
 from portal.kit import jobs
 from portal.kit.db import db
@@ -58,6 +59,18 @@ class _Dies:
         if name == "keep_customer":
             raise RuntimeError("power failure")
         return getattr(self._real, name)
+
+
+def test_a_key_that_answers_500_for_a_day_is_not_waited_for(
+    client: FlaskClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripe says the 500 again under that key, and where it had done nothing, no list has a customer."""
+    who = people.register()
+    db.session.rollback()
+    monkeypatch.setattr(type(stripe.current()), "customers_since", lambda self, since: [])
+    fails(sandbox, "after")
+    made = flows.ensure_customer(who.vendor_id)
+    assert made == _customers(sandbox)[0]["id"], "the newest, made under the next key"
 
 
 def test_a_stripe_that_stays_away_is_told(client: FlaskClient, sandbox: Sandbox) -> None:

@@ -30,6 +30,9 @@ def test_without_bank_transfer_nothing_is_needed(app: Flask) -> None:
 
 def test_what_papers_do_not_say_is_named(app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sets(pay_by_transfer="live", legal_name="Bazaar GmbH")
+    (level, says), *_ = found()
+    assert level == "FAIL" and "there is no account to pay to" in says
+    sets(bank_holder="Bazaar GmbH", bank_iban="DE02120300000000202051")
     assert found()[0] == ("WARN", "they do not say legal_address, legal_country")
     charges("DE", 1900)
     sets(legal_address="Lindenstraße 12", legal_country="DE")

@@ -91,7 +91,7 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     ),
     "dispute_opened": (
         {**VENDOR, "reason": "fraudulent", "amount": EUR, "answer_by_at": WHEN},
-        ["fraudulent", "€48.39", "29 January 2027"],
+        ["The cardholder says that the payment was not theirs", "€48.39", "29 January 2027"],
         "/admin/vendors/",
     ),
     "dispute_closed": ({**VENDOR, "amount": EUR, "status": "lost"}, ["It is lost", "€48.39"], "/admin/vendors/"),
@@ -132,8 +132,8 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         "/vendor/kilim-house/billing",
     ),
     "cancelled": (
-        {**VENDOR, "tier": "Professional", "by": "Sam Staff", "cause": "asked", "ended_at": WHEN},
-        ["Professional", "Sam Staff", "29 January 2027", "Nothing is deleted"],
+        {**VENDOR, "tier": "Professional", "by": "Sam Staff", "cause": "asked", "ended_at": WHEN, "credit": EUR},
+        ["Professional", "Sam Staff", "29 January 2027", "Nothing is deleted", "€48.39 that you paid for"],
         "/vendor/kilim-house/plans",
     ),
     "resumed": (

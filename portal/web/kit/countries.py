@@ -1,5 +1,6 @@
 """Countries by name in the reader's language, for selects and papers; what is kept is their ISO 3166 code."""
 
+import unicodedata
 from typing import Any
 
 from babel import Locale
@@ -19,7 +20,13 @@ def name(code: str) -> str:
 def known() -> list[tuple[str, str]]:
     """Every country by its code, in the reader's language and order."""
     found = {code: name for code, name in _territories().items() if len(code) == 2 and code.isalpha()}
-    return sorted(((c, n) for c, n in found.items() if c not in _NO_COUNTRY), key=lambda pair: pair[1].casefold())
+    return sorted(((c, n) for c, n in found.items() if c not in _NO_COUNTRY), key=lambda pair: _place(pair[1]))
+
+
+def _place(name: str) -> str:
+    """Where a name stands in the alphabet: Ägypten and Österreich with A and O, not behind Z."""
+    spelt = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in spelt if not unicodedata.combining(letter))
 
 
 def choices() -> list[SelectChoice]:

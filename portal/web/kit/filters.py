@@ -11,6 +11,7 @@ from flask_babel import get_locale, gettext
 
 from portal.kit.errors import PortalError
 from portal.kit.money import Money, minor_digits
+from portal.web.kit import dispute_words
 
 
 def _locale() -> str:
@@ -95,4 +96,5 @@ def init_app(app: Flask) -> None:
         number=number,
         error_text=error_text,
         translated=translated,
+        dispute_reason=dispute_words.reason,
     )

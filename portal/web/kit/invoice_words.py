@@ -39,6 +39,9 @@ def reason(code: str) -> str:
         "subscription_create": _("First period"),
         "subscription_cycle": _("Renewal"),
         "subscription_update": _("Plan changed"),
+        "addon_create": _("Add-on"),
+        "addon_cycle": _("Renewal of an add-on"),
+        "addon_update": _("Add-on changed"),
         "manual": _("Single charge"),
     }.get(code, _("Other"))
 

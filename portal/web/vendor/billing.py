@@ -19,7 +19,7 @@ from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import is_open
 from portal.subscriptions.states import Event, allowed
-from portal.web.kit import audience, pay_methods, responder, signed_in
+from portal.web.kit import audience, invoice_words, pay_methods, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.vendor import addon_shelf, usage_panel
 from portal.web.vendor.outlook import debt, outlook
@@ -147,4 +147,5 @@ def _invoices(vendor: VendorAtDoor) -> dict[str, Any]:
     found: Sequence[InvoiceRow] | None = or_none(lambda: billing.latest(vendor.id, LOOKED_AT))
     wanting = [row for row in found or () if row.status == InvoiceStatus.OPEN]
     shown = found[:SHOWN] if found is not None else None
-    return {"vendor": vendor, "invoices": shown, "unpaid": next(iter(wanting), None)}
+    unpaid = next(iter(wanting), None)
+    return {"vendor": vendor, "invoices": shown, "unpaid": unpaid, "reason_of": invoice_words.reason}

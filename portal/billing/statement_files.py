@@ -18,8 +18,11 @@ from portal.kit.text import N_
 
 LARGEST = 5 * 1024 * 1024
 MOST_LINES = 20_000
+#: Every line is filled up to the longest one, so that one line of many columns would fill the memory.
+MOST_COLUMNS = 200
 MOST_MINOR = 10**13
 NO_TABLE = N_("This file cannot be read as a table. Export it as CSV or CAMT.053.")
+TOO_MANY = N_("This file has too many lines. Export a shorter time.")
 
 
 class Column(StrEnum):
@@ -87,20 +90,20 @@ def table(data: bytes) -> Table:
     """A CSV file's cells. Invalid (field ``file``) for an empty, too large, binary or wrongly encoded one."""
     _check_size(data)
     text, encoding = _decoded(data)
-    separator = _separator(text)
     try:
+        separator = _separator(text)
         rows = [tuple(c.strip() for c in row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator)]
     except csv.Error as error:
-        raise Invalid(
-            fields={"file": N_("This file cannot be read as a table. Export it as CSV or CAMT.053.")}
-        ) from error
+        raise Invalid(fields={"file": NO_TABLE}) from error
     rows = [row for row in rows if any(row)]
     width = max((len(row) for row in rows), default=0)
     start = _heading(rows[:20])
     if width < 2 or len(rows) < start + 2:
         raise Invalid(fields={"file": N_("There are no bookings in this file.")})
     if len(rows) > MOST_LINES:
-        raise Invalid(fields={"file": N_("This file has too many lines. Export a shorter time.")})
+        raise Invalid(fields={"file": TOO_MANY})
+    if width > MOST_COLUMNS:
+        raise Invalid(fields={"file": NO_TABLE})
     padded = [row[:width] + ("",) * (width - len(row)) for row in rows[start:]]
     return Table(padded[0], tuple(padded[1:]), separator, encoding)
 
@@ -149,7 +152,7 @@ def _separator(text: str) -> str:
 
     def evenness(mark: str) -> tuple[int, int]:
         counts = [len(row) for row in csv.reader(lines, delimiter=mark)]
-        usual = max(set(counts), key=counts.count)
+        usual = max(set(counts), key=counts.count, default=0)
         return (counts.count(usual) if usual > 1 else 0, usual)
 
     return max((";", "\t", ",", "|"), key=evenness)
@@ -261,7 +264,9 @@ def camt(data: bytes) -> Read:
             wrong.append((number, str(error)))
     if not good and not wrong:
         raise Invalid(fields={"file": N_("There are no bookings in this file.")})
-    return Read(tuple(good[:MOST_LINES]), tuple(wrong))
+    if len(good) > MOST_LINES:
+        raise Invalid(fields={"file": TOO_MANY})
+    return Read(tuple(good), tuple(wrong))
 
 
 def _entry(entry: "etree._Element") -> list[Booking]:  # type: ignore[name-defined]  # noqa: F821

@@ -59,6 +59,8 @@ def configure(log_format: str, level: str = "INFO") -> None:
     root.setLevel(level)
     for noisy in ("stripe", "rq.worker", "urllib3", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It complains of each broken byte of a file that somebody handed in: whoever wants to could fill the disk with it.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -3,23 +3,23 @@
 import io
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from portal.kit.errors import Invalid, TooLarge
 from portal.kit.text import N_
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 #: The most that a document may weigh.
 LARGEST = 10 * 1024 * 1024
-#: More pixels than a scanned page has in any sense; a small file can claim a huge picture.
+#: More pixels than a scanned page or a phone's photo has; a small file can claim a huge picture.
 MOST_PIXELS = 60_000_000
-#: Objects looked through in a PDF. A scanned receipt has a few dozen.
-MOST_OBJECTS = 20_000
+#: A picture of more pixels is kept at half its width and height, which is still finer than any screen.
+KEPT_PIXELS = 16_000_000
 NO_DOCUMENT = N_("Please hand in a PDF, PNG or JPEG file that can be opened.")
 ACTIVE_PDF = N_("This PDF contains programs or attachments. Please print it to a new PDF.")
-#: What a document does not need: programs, files within, forms that fetch. A view to open with is no program.
-_ACTIVE = frozenset(
-    ("/JS", "/JavaScript", "/Launch", "/EmbeddedFile", "/EmbeddedFiles", "/RichMedia", "/XFA", "/SubmitForm",
-     "/ImportData", "/GoToR", "/GoToE", "/Movie", "/Sound", "/Rendition")
-)  # fmt: skip
+UNREADABLE_PDF = N_("This PDF is locked or empty. Please hand in one that can be opened.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Document:
 
 
 def document(data: bytes, *, field: str, largest: int = LARGEST) -> Document:
-    """``data`` as a PDF, PNG or JPEG that is safe to keep and hand on.
+    """``data`` as a PDF, PNG or JPEG that is safe to keep and hand on; a WebP becomes one of the latter.
 
     Images are decoded and encoded anew, so that nothing else hides in them. Raises Invalid at ``field`` for anything
     else, TooLarge beyond ``largest`` bytes.
@@ -41,72 +41,67 @@ def document(data: bytes, *, field: str, largest: int = LARGEST) -> Document:
         raise TooLarge(fields={field: N_("This file is too large: 10 MB at most.")})
     if data.startswith(b"%PDF-"):
         return _pdf(data, field)
-    if data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+    if data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
         return _image(data, field)
     raise Invalid(fields={field: NO_DOCUMENT})
 
 
+def _pdf(data: bytes, field: str) -> Document:
+    from portal.kit import pdfs
+
+    try:
+        pdfs.examine(data)
+    except pdfs.Active as error:
+        raise Invalid(fields={field: ACTIVE_PDF}) from error
+    except Exception as error:  # there is no end to what a reader may raise for a file that was made to break it
+        raise Invalid(fields={field: UNREADABLE_PDF}) from error
+    return Document("application/pdf", "pdf", data)
+
+
 def _image(data: bytes, field: str) -> Document:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # told about size by our own rule below
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as found:
-                if found.width * found.height > MOST_PIXELS:
-                    raise ValueError("too many pixels")
-                found.load()
-                kind = "PNG" if found.format == "PNG" else "JPEG"
-                upright = ImageOps.exif_transpose(found)
-        out = io.BytesIO()
-        upright.convert("RGBA" if kind == "PNG" else "RGB").save(out, kind, quality=88)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, MemoryError) as error:
+            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as found:
+                if not 0 < found.width * found.height <= MOST_PIXELS:
+                    raise ValueError("no picture, or too many pixels")
+                return _painted(found)
+    except Exception as error:  # likewise
         raise Invalid(fields={field: NO_DOCUMENT}) from error
+
+
+def _painted(found: "Image") -> Document:
+    """The picture alone, upright: no comments, profiles or places where it was taken."""
+    halved = found.width * found.height > KEPT_PIXELS
+    if halved:
+        found.draft(
+            found.mode, (found.width // 2, found.height // 2)
+        )  # a JPEG is then decoded at half its size at once
+    claimed = found.width * found.height
+    kind = "PNG" if found.format == "PNG" or found.has_transparency_data else "JPEG"
+    plain = _eight_bits(_upright(found))
+    if halved and claimed > KEPT_PIXELS:
+        plain = plain.reduce(2)
+    plain = plain.convert("RGBA" if found.has_transparency_data else "RGB")
+    plain.info.clear()
+    out = io.BytesIO()
+    plain.save(out, kind, quality=88)
     return Document(f"image/{kind.lower()}", "png" if kind == "PNG" else "jpg", out.getvalue())
 
 
-def _pdf(data: bytes, field: str) -> Document:
-    """Every object is looked at, also those packed into streams, where a search through the bytes would miss them."""
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
+def _upright(found: "Image") -> "Image":
+    """Turned as the camera was held; a note about it that cannot be read turns nothing."""
+    from PIL import ImageOps
 
-    if b"%%EOF" not in data[-2048:]:
-        raise Invalid(fields={field: NO_DOCUMENT})
+    found.load()
     try:
-        reader = PdfReader(io.BytesIO(data), strict=False)
-        if reader.is_encrypted or not 0 < len(reader.pages) <= 500:
-            raise Invalid(fields={field: N_("This PDF is locked or empty. Please hand in one that can be opened.")})
-        if _is_active(reader):
-            raise Invalid(
-                fields={field: N_("This PDF contains programs or attachments. Please print it to a new PDF.")}
-            )
-    except Invalid:
-        raise
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError, MemoryError) as error:
-        raise Invalid(fields={field: NO_DOCUMENT}) from error
-    return Document("application/pdf", "pdf", data)
+        return ImageOps.exif_transpose(found)
+    except Exception:  # an EXIF block is a file format of its own, with as many ways to be broken
+        return found.copy()
 
 
-def _is_active(reader: object) -> bool:
-    """Walk from the trailer; far too many objects count as active too."""
-    from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
-
-    seen: set[tuple[int, int]] = set()
-    to_see: list[object] = [reader.trailer]  # type: ignore[attr-defined]
-    looked_at = 0
-    while to_see:
-        found, looked_at = to_see.pop(), looked_at + 1
-        if looked_at > MOST_OBJECTS * 50 or len(seen) > MOST_OBJECTS:
-            return True
-        if isinstance(found, IndirectObject):
-            if (found.idnum, found.generation) in seen:
-                continue
-            seen.add((found.idnum, found.generation))
-            found = found.get_object()
-        if isinstance(found, DictionaryObject):
-            if _ACTIVE.intersection(found) or found.get("/S") in _ACTIVE or found.get("/Type") in _ACTIVE:
-                return True
-            to_see.extend(found.raw_get(key) for key in found)
-        elif isinstance(found, ArrayObject):
-            to_see.extend(list.__iter__(found))
-    return False
+def _eight_bits(found: "Image") -> "Image":
+    """Scanners write greys of 16 bits; converted plainly all of them would be white."""
+    return found.convert("I").point(lambda grey: grey * (1 / 256)).convert("L") if found.mode[:1] == "I" else found

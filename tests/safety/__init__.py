@@ -1,0 +1,1 @@
+"""What hostile files, hostile text and hostile networks may not do."""

@@ -287,7 +287,7 @@ def test_the_audit_log_says_who_did_what(client, admin):
     assert paid.apply(admin, trial.vendor_id, fields).status_code == 200
     words = text_of(admin.get(f"/admin/vendors/{trial.vendor_id}?tab=audit"))
     assert "Tier changed subscription.tier_changed Sam Staff, staff" in words
-    assert "from: professional" in words and "to: business" in words
+    assert "Before: professional" in words and "After: business" in words
     assert "Account opened" in words
 
 

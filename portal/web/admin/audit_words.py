@@ -1,14 +1,12 @@
 """Acts of the audit log in words."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from flask_babel import gettext as _
 
 from portal.reporting.vendor_detail import AuditRow
-from portal.web.admin import words
+from portal.web.admin import audit_details, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Act:
 
 def act(row: AuditRow) -> Act:
     """One act in words."""
-    details = tuple((key.replace("_", " "), _plain(value)) for key, value in row.data.items())
+    details = tuple(audit_details.shown(row.data))
     return Act(_title(row.action), row.action, details, words.who(row.actor_kind, row.by), row.request_id, row.at)
 
 
@@ -40,6 +38,7 @@ def _title(action: str) -> str:
         "catalog.price_changed": _("Price changed"),
         "credits.adjusted": _("Credits adjusted"),
         "addon.added": _("Add-on added"),
+        "addon.charged": _("Add-on charged to the vendor"),
         "addon.changed": _("Add-on changed"),
         "addon.change_planned": _("Change of an add-on planned"),
         "addon.change_undone": _("Planned change of an add-on taken back"),
@@ -50,6 +49,7 @@ def _title(action: str) -> str:
         "catalog.addon_changed": _("Add-on product changed"),
         "catalog.addon_price_changed": _("Price of an add-on changed"),
         "catalog.addon_retired": _("Add-on taken off the market"),
+        "billing.balance_paid_out": _("Credit paid out"),
         "billing.credited": _("Credit note written"),
         "billing.tax_rate_added": _("Tax rate added"),
         "billing.tax_rate_ended": _("End of a tax rate changed"),
@@ -96,13 +96,3 @@ def _title(action: str) -> str:
         "settings.changed": _("Setting changed"),
         "webhook.replayed": _("Stripe event replayed"),
     }.get(action, action.replace(".", ": ").replace("_", " ").capitalize())
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_plain(part)}" for key, part in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return str(value)

@@ -107,5 +107,5 @@ def test_given_for_free_with_a_reason_and_taken_away(finance: FlaskClient, vendo
 
 def test_the_vendors_tab_leads_there(finance: FlaskClient, vendor: Someone) -> None:
     words = text_of(finance.get(f"/admin/vendors/{vendor.vendor_id}?tab=add-ons"))
-    assert "Give an add-on" in words
+    assert "Add an add-on" in words
     assert finance.get(f"/admin/vendors/{vendor.vendor_id}/add-ons/give").status_code == 200

@@ -10,6 +10,7 @@ from flask_babel import ngettext
 
 from portal.entitlements import overrides
 from portal.entitlements.rules import Kind
+from portal.kit.money import Money
 from portal.reporting.vendor_detail import HistoryRow, Names
 from portal.web.admin import right_words, words
 from portal.web.kit import filters
@@ -185,6 +186,14 @@ def _addon_added(event: _Event) -> str:
     return _("%(addon)s bought", addon=_named(event))
 
 
+def _addon_charged(event: _Event) -> str:
+    data = event.row.data
+    amount = filters.money(Money(int(data["minor"]), str(data["currency"])))
+    if data.get("way") == "transfer":
+        return _("%(addon)s: %(amount)s asked for by transfer", addon=_named(event), amount=amount)
+    return _("%(addon)s: %(amount)s charged to the card", addon=_named(event), amount=amount)
+
+
 def _addon_changed(event: _Event) -> str:
     data = event.row.data
     return _("%(addon)s: %(before)s became %(after)s", addon=filters.translated(str(data.get("addon") or "")),
@@ -251,6 +260,7 @@ _KINDS: dict[str, tuple[Callable[[_Event], str], str, str]] = {
     "addon_resumed": (lambda e: _("%(addon)s goes on after all", addon=_named(e)), "history", "good"),
     "addon_ended": (lambda e: _("%(addon)s ended", addon=_named(e)), "circle-x", ""),
     "addon_removal": (lambda e: _("%(addon)s is taken away", addon=_named(e)), "circle-x", "warn"),
+    "addon_charged": (_addon_charged, "credit-card", "info"),
     "addon_kept": (lambda e: _("%(addon)s is kept and paid for", addon=_named(e)), "puzzle", "good"),
     "addon_unpaid": (lambda e: _("%(addon)s was not paid", addon=_named(e)), "alert-circle", "bad"),
     "addon_paid": (lambda e: _("%(addon)s is paid after all", addon=_named(e)), "circle-check", "good"),

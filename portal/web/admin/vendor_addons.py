@@ -1,4 +1,4 @@
-"""Giving an add-on to a vendor, and taking one away (ADM-3)."""
+"""Adding an add-on to a vendor's plan, free or paid, and taking one away (ADM-3)."""
 
 from typing import Any
 
@@ -12,19 +12,26 @@ from portal.addons import given, purchase, queries
 from portal.addons.purchase import Wish
 from portal.addons.queries import Had
 from portal.catalog import addons as catalog
+from portal.checkout import addon_charges
+from portal.checkout.addon_flows import Started
+from portal.checkout.rules import OrderState
+from portal.gateways.stripe import CardRefused
 from portal.identity.rules import StaffKind
 from portal.kit import clock
-from portal.kit.errors import Conflict, Invalid, Unavailable
-from portal.kit.unit_of_work import unit_of_work
+from portal.kit.errors import Conflict, Forbidden, Invalid, NotFound, PaymentRequired, Unavailable
+from portal.kit.money import Money
+from portal.kit.text import N_
+from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.reporting import vendor_detail
 from portal.web.admin import words
 from portal.web.kit import audience, countries, responder, signed_in
-from portal.web.kit.filters import day, translated
-from portal.web.kit.forms import Form
+from portal.web.kit.filters import day, error_text, translated
+from portal.web.kit.forms import Form, second
 from portal.web.vendor import addon_words
 
 blueprint = Blueprint("admin_vendor_addons", __name__)
 CHANGED = ("addons-changed", "history-changed", "usage-changed")
+MAY_CHARGE = frozenset({StaffKind.ADMIN, StaffKind.FINANCE})
 
 
 class GiveForm(Form):
@@ -39,6 +46,14 @@ class GiveForm(Form):
     country = SelectField(_l("Country"), choices=countries.choices, validate_choice=False,
                           description=_l("For a certificate."))  # fmt: skip
     note = TextAreaField(_l("Note for whoever sets it up"))
+    pay = RadioField(
+        _l("Who pays"),
+        choices=[
+            SelectChoice("free", _l("Nobody: it is given for free")),
+            SelectChoice("paid", _l("The vendor, by card or invoice; you see the amount first")),
+        ],
+        default="free",
+    )
     reason = TextAreaField(_l("Reason"))
     notify = BooleanField(_l("Write to the owner"), default=True)
 
@@ -86,20 +101,65 @@ def form(vendor_id: int) -> Response:
 @blueprint.post("/admin/vendors/<int:vendor_id>/add-ons/give")
 @audience.staff(StaffKind.SUPPORT, StaffKind.FINANCE)
 def give(vendor_id: int) -> Response:
-    """Give it without payment; its setting up begins at once."""
+    """Give it without payment, its setting up begins at once; or let the vendor pay: first what it costs, then done."""
     head, filled = vendor_detail.head(vendor_id), GiveForm()
     filled.offer(vendor_id)
     if not filled.validate():
         return _give(vendor_id, filled, 422)
     try:
         wish = filled.wish(vendor_id)
+        if filled.pay.data == "paid":
+            return _sell(vendor_id, filled, wish)
         with unit_of_work():
             given.give(vendor_id, wish, reason=filled.reason.data or "", tell=bool(filled.notify.data),
                        actor=signed_in.actor(), now=clock.business())  # fmt: skip
-    except (Invalid, Conflict) as error:
+    except NotFound:
+        filled.price.errors = [_("This is not sold with the vendor's tier. Give it for free, or change the tier.")]
+        return _give(vendor_id, filled, 422)
+    except (Invalid, Conflict, PaymentRequired, Unavailable, Forbidden) as error:
         filled.refuse(error)
         return _give(vendor_id, filled, error.status)
     return responder.done(_page(vendor_id), _("%(vendor)s has it. It is being set up.", vendor=head.name), *CHANGED)
+
+
+def _sell(vendor_id: int, filled: GiveForm, wish: Wish) -> Response:
+    """Show what the vendor would pay; confirmed with that amount, charge it or ask for it."""
+    if signed_in.person().staff not in MAY_CHARGE:
+        raise Forbidden(N_("Admins and finance may charge a vendor. You can give it for free."))
+    addon_charges.check_reason(filled.reason.data or "")
+    at, minor = second(request.form.get("at", type=int)), request.form.get("due_minor", type=int)
+    if at is None or minor is None:
+        return _confirm(vendor_id, filled, wish, 200)
+    shown = Money(minor, purchase.offer(wish.price_id).each.currency)
+    end_reading()
+    try:
+        started = addon_charges.charge(vendor_id, wish, shown=shown, at=at, reason=filled.reason.data or "",
+                                       actor=signed_in.actor())  # fmt: skip
+    except CardRefused as error:
+        return _confirm(vendor_id, filled, wish, error.status, error_text(error))
+    except Conflict as error:
+        if error.code not in ("preview_changed", "preview_expired"):
+            raise
+        return _confirm(vendor_id, filled, wish, 409, error_text(error))
+    return responder.done(_page(vendor_id), _sold(started), *CHANGED, level="info" if started.url else "success")
+
+
+def _confirm(vendor_id: int, filled: GiveForm, wish: Wish, status: int, wrong: str | None = None) -> Response:
+    found = addon_charges.prospect(vendor_id, wish)
+    names = ("price", "quantity", "domain", "domain_id", "company", "country", "note", "reason")
+    sent = {name: filled[name].data for name in names if filled[name].data}
+    return responder.respond(
+        "admin/addons/charge.html", "modal", status=status, head=vendor_detail.head(vendor_id), p=found, wish=wish,
+        sent=sent, wrong=wrong, size=addon_words.size,
+    )  # fmt: skip
+
+
+def _sold(started: Started) -> str:
+    if started.url:
+        return _("The vendor's bank wants a confirmation. Send the vendor this address: %(url)s", url=started.url)
+    if started.state != OrderState.FULFILLED:
+        return _("The invoice is on its way. It is set up when the money has arrived.")
+    return _("It is paid and is being set up.")
 
 
 def _give(vendor_id: int, filled: GiveForm, status: int) -> Response:

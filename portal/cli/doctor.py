@@ -5,7 +5,7 @@ from flask import Flask
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.cli import doctor_checks, doctor_domains, doctor_papers, doctor_stripe
+from portal.cli import doctor_checks, doctor_domains, doctor_files, doctor_papers, doctor_stripe
 from portal.cli.doctor_findings import FAIL, Check, Finding
 from portal.kit.db import db
 from portal.kit.errors import PortalError
@@ -20,11 +20,12 @@ def register(app: Flask) -> None:
 
 @click.command()
 def doctor() -> None:
-    """Look at settings, database, Redis, processes, mail, Stripe, domains, clock and disk. Changes nothing.
+    """Look at settings, database, Redis, processes, mail, Stripe, files, domains, clock and disk.
 
-    The exit status is 1 when anything fails. No secret is shown.
+    Nothing is changed when it ends. The exit status is 1 when anything fails. No secret is shown.
     """
-    findings = examine((*doctor_checks.CHECKS, *doctor_stripe.CHECKS, *doctor_papers.CHECKS, *doctor_domains.CHECKS))
+    groups = (doctor_checks, doctor_stripe, doctor_files, doctor_papers, doctor_domains)
+    findings = examine(tuple(check for group in groups for check in group.CHECKS))
     for finding in findings:
         label = click.style(f"{finding.level:<4}", fg=_COLOURS[finding.level])
         click.echo(f"{label}  {finding.what:<12} {finding.says}")

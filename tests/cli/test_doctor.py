@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from portal.catalog import flows
-from portal.cli import doctor, doctor_checks, doctor_domains, doctor_papers, doctor_stripe, prepare
+from portal.cli import doctor, doctor_checks, doctor_domains, doctor_files, doctor_papers, doctor_stripe, prepare
 from portal.cli.doctor_findings import Check, Finding
 from portal.gateways import mail, stripe
 from portal.kit import clock, outbox, tasks
@@ -63,9 +63,8 @@ def test_the_command_fails_where_something_fails_and_shows_no_secret(
 
 def test_the_command_succeeds_where_nothing_fails(catalog: Flask, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_checks, "CHECKS", (doctor_checks.schema, doctor_checks.jobs))
-    monkeypatch.setattr(doctor_stripe, "CHECKS", ())
-    monkeypatch.setattr(doctor_papers, "CHECKS", ())
-    monkeypatch.setattr(doctor_domains, "CHECKS", ())
+    for elsewhere in (doctor_stripe, doctor_files, doctor_papers, doctor_domains):
+        monkeypatch.setattr(elsewhere, "CHECKS", ())
     (head,) = prepare.revisions()[1]
     assert run(doctor.doctor) == (
         0,

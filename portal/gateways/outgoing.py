@@ -26,6 +26,15 @@ Network = IPv4Network | IPv6Network
 PATIENCE, SHOWN = 10.0, 500
 URL_MAX = 500
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+#: Not public, whatever this Python's tables say (they grow from release to release): the registries of special
+#: addresses (RFC 6890, 8215, 9602, 9637), site-local ones of old, and the address of a cloud's own agent (Azure).
+_NEVER: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        "0.0.0.0/8", "100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15",
+        "::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "100::/64", "3fff::/20", "5f00::/16", "fec0::/10",
+    )
+)  # fmt: skip
 
 _allowed: tuple[Network, ...] = ()
 
@@ -99,6 +108,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
 
 def may_reach(address: Address) -> bool:
     """May we send to this address? The public internet, and what the operator allowed."""
+    if isinstance(address, IPv6Address) and address in _NAT64 and not _is_allowed(address):
+        return _is_public(IPv4Address(int(address) & 0xFFFFFFFF))  # a translator leads there and nowhere else
     return _is_allowed(address) or all(_is_public(each) for each in (address, *_inside(address)))
 
 
@@ -127,7 +138,8 @@ def _is_allowed(address: Address) -> bool:
 
 
 def _is_public(address: Address) -> bool:
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    special = any(address.version == network.version and address in network for network in _NEVER)
+    return address.is_global and not (address.is_multicast or address.is_reserved or special)
 
 
 def _inside(address: Address) -> list[Address]:
@@ -135,8 +147,6 @@ def _inside(address: Address) -> list[Address]:
     if isinstance(address, IPv4Address):
         return []
     found: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
-        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return [each for each in found if each is not None]
 
 
@@ -184,7 +194,9 @@ class _Pinned(http.client.HTTPConnection):
                 if number == len(self._addresses):
                     raise
         plain.settimeout(PATIENCE)
-        self.sock = self._secured(plain) if self._tls else plain
+        self.sock = plain  # from here on it can be cut, in the middle of the handshake too
+        if self._tls:
+            self.sock = self._secured(plain)
 
     def _secured(self, plain: socket.socket) -> socket.socket:
         return ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)

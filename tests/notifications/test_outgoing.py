@@ -2,14 +2,17 @@
 
 import ipaddress
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from config import Config
 from portal.gateways import outgoing
-from portal.gateways.outgoing import REFUSED, SILENT, UNKNOWN, Undelivered
+from portal.gateways.outgoing import BROKEN, REFUSED, SILENT, UNKNOWN, Undelivered
 from tests.notifications.receiver import running
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -18,7 +21,8 @@ INSIDE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.5.4", "192.168.1.1", "169.254.169.254", "100.64.0.1",
     "192.0.2.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1", "fc00::1",
     "fd12:3456::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
-    "2002:7f00:1::", "2002:c0a8:101::", "2001:db8::1",
+    "2002:7f00:1::", "2002:c0a8:101::", "2001:db8::1", "2001:0:7f00:1::", "fec0::1", "3fff::1", "5f00::1", "100::1",
+    "64:ff9b:1::a00:1", "::7f00:1", "::ffff:0:7f00:1", "0.1.2.3", "168.63.129.16", "192.0.0.192", "192.88.99.1",
 ]  # fmt: skip
 
 
@@ -68,7 +72,7 @@ def test_other_spellings_of_this_machine_lead_nowhere(monkeypatch: pytest.Monkey
         outgoing.post(f"https://{host}/", b"{}", {})
 
 
-@pytest.mark.parametrize("address", ["93.184.215.14", "8.8.8.8", "2606:4700:4700::1111"])
+@pytest.mark.parametrize("address", ["93.184.215.14", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808"])
 def test_the_public_internet_may_be_reached(address: str) -> None:
     assert outgoing.may_reach(ipaddress.ip_address(address))
 
@@ -123,36 +127,69 @@ def test_a_certificate_that_is_not_valid_is_refused() -> None:
     assert receiver.got == []
 
 
-def test_one_that_drips_does_not_hold_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A byte of a header every tenth of a second never lets a socket time out; the whole has an end all the same."""
-    import threading
-    import time
+@contextmanager
+def saying(first: bytes, again: bytes, pause: float = 0.0) -> Iterator[int]:
+    """A server that says ``first`` and then ``again`` for ever; gives its port."""
+    listening, stopped = socket.create_server(("127.0.0.1", 0)), threading.Event()
 
-    outgoing.configure(Config(outgoing_private_networks="127.0.0.0/8"))
-    monkeypatch.setattr(outgoing, "PATIENCE", 0.5)
-    listening = socket.create_server(("127.0.0.1", 0))
-    stopped = threading.Event()
-
-    def drip() -> None:
+    def speak() -> None:
         taken, _ = listening.accept()
         with taken:
-            while not stopped.wait(0.1):
-                try:
-                    taken.sendall(b"H")
-                except OSError:
-                    return
+            try:
+                taken.sendall(first)
+                while not stopped.wait(pause):
+                    taken.sendall(again)
+            except OSError:
+                return
 
-    thread = threading.Thread(target=drip, daemon=True)
+    thread = threading.Thread(target=speak, daemon=True)
     thread.start()
-    begun = time.monotonic()
+    outgoing.configure(Config(outgoing_private_networks="127.0.0.0/8"))
     try:
-        with pytest.raises(Undelivered) as late:
-            outgoing.post(f"http://127.0.0.1:{listening.getsockname()[1]}/", b"{}", {})
+        yield listening.getsockname()[1]
     finally:
         stopped.set()
         listening.close()
+        thread.join(5)
+
+
+@pytest.mark.parametrize(("scheme", "first"), [("http", b"HTTP/1.1 200"), ("https", b"\x16\x03\x03\x40\x00")])
+def test_one_that_drips_does_not_hold_a_worker(monkeypatch: pytest.MonkeyPatch, scheme: str, first: bytes) -> None:
+    """A byte every tenth of a second never lets a socket time out; the whole has an end all the same, in the middle of
+    a header or of a TLS handshake.
+    """
+    monkeypatch.setattr(outgoing, "PATIENCE", 0.5)
+    begun = time.monotonic()
+    with saying(first, b"H", 0.1) as port, pytest.raises(Undelivered) as late:
+        outgoing.post(f"{scheme}://127.0.0.1:{port}/", b"{}", {})
     assert late.value.reason == SILENT
     assert time.monotonic() - begun < 5
+
+
+def test_of_an_answer_without_end_only_the_beginning_is_read() -> None:
+    with saying(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4096) as port:
+        answer = outgoing.post(f"http://127.0.0.1:{port}/", b"{}", {})
+    assert (answer.status, answer.text) == (200, "x" * outgoing.SHOWN)
+
+
+@pytest.mark.parametrize("again", [b"A: b\r\n", b"x" * 4096])
+def test_headers_without_end_are_no_answer(again: bytes) -> None:
+    with saying(b"HTTP/1.1 200 OK\r\n", again) as port, pytest.raises(Undelivered) as broken:
+        outgoing.post(f"http://127.0.0.1:{port}/", b"{}", {})
+    assert broken.value.reason == BROKEN
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://shop.example.com/\r\nHost: evil.example", "https://user:pw@shop.example.com/", "https://shop.example.com#x",
+     "https://shop.example.com\\@127.0.0.1/", "ftp://shop.example.com/", "file:///etc/passwd", "https://", "gopher://x/_",
+     "https://shop.example.com:0/", "https://shop.example.com:99999/", "https://127.0.0.1.nip/ x", "https://b\u00fccher.de/",
+     "https://[::1", "https://[fe80::1%25eth0]/", "https://1.0x7f000001/", "https://" + "a" * 500 + ".example/"],
+)  # fmt: skip
+def test_addresses_that_mean_two_things_lead_nowhere(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    never_connects(monkeypatch)
+    with pytest.raises(Undelivered):
+        outgoing.post(url, b"{}", {})
 
 
 def test_what_is_no_network_stops_the_start() -> None:

@@ -193,6 +193,17 @@ def has_items(vendor_id: int) -> bool:
     return db.session.scalar(wanted.limit(1)) is not None
 
 
+def included_had(vendor_id: int) -> frozenset[str]:
+    """Codes of what the vendor has because its tier includes it."""
+    wanted = (
+        select(AddonProduct.code)
+        .join(VendorAddon, VendorAddon.addon_id == AddonProduct.id)
+        .where(VendorAddon.vendor_id == vendor_id, VendorAddon.status != AddonStatus.CANCELLED)
+        .where(VendorAddon.origin == Origin.INCLUDED)
+    )
+    return frozenset(db.session.scalars(wanted))
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """A size that can be bought, or (``price_id`` None) one that is not sold in this currency."""

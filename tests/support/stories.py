@@ -9,11 +9,14 @@ from urllib.parse import urljoin
 
 import requests
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from portal.accounts import service as accounts
+from portal.addons import included
 from portal.billing.models import Invoice, Payment
 from portal.catalog import flows as catalog_flows
 from portal.catalog import queries as catalog
+from portal.catalog.models import AddonProduct
 from portal.catalog.rules import Cycle
 from portal.checkout import flows as checkout
 from portal.checkout.flows import Addresses
@@ -181,3 +184,11 @@ def _day(moment: datetime | None) -> str | None:
 
 def _rows(model: Any, who: Somebody) -> list[Any]:
     return list(db.session.query(model).filter_by(vendor_id=who.id).order_by(model.id))
+
+
+def uses_its_domain(vendor_id: int) -> None:
+    """Set up the domain that the tier includes."""
+    with tenancy.scoped(vendor_id), unit_of_work() as session:
+        product_id = session.scalars(select(AddonProduct.id).where(AddonProduct.code == "custom-domain")).one()
+        named = {"name": "kilim.example", "shown": "kilim.example"}
+        included.set_up(vendor_id, product_id, named, actor=actor.SYSTEM, now=clock.business())

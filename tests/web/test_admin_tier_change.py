@@ -22,6 +22,7 @@ from tests.reporting import paid
 from tests.reporting.paid import PARTIAL
 from tests.support import people, stories
 from tests.support.people import text_of
+from tests.support.stories import uses_its_domain
 
 pytestmark = pytest.mark.usefixtures("unscoped")
 
@@ -157,6 +158,7 @@ def test_an_immediate_downgrade_credits_the_difference_and_names_what_is_lost(ad
 )
 def test_staff_who_make_a_plan_smaller_say_what_becomes_of_its_add_ons(admin, vendor, sent, kept):
     """Kept only where that was chosen in so many words: it costs 15.00 a year."""
+    uses_its_domain(vendor.id)
     fields = choose(admin, vendor, "Essential", "next")
     shown = preview(admin, vendor, fields)
     assert "Custom domain is not included any more" in text_of(shown) and "€15 per year" in text_of(shown)
@@ -170,6 +172,12 @@ def test_staff_who_make_a_plan_smaller_say_what_becomes_of_its_add_ons(admin, ve
     assert decided["code"] == "custom-domain"
     assert {key: decided.get(key) for key in kept} == kept
     assert ("price_id" in decided) is kept["keep"]
+
+
+def test_what_was_never_set_up_is_not_asked_about(admin, vendor):
+    fields = choose(admin, vendor, "Essential", "next")
+    shown = preview(admin, vendor, fields)
+    assert "Custom domain is no longer included" in text_of(shown) and "addon-custom-domain" not in shown.text
 
 
 def test_where_nothing_is_lost_nothing_is_asked(admin, vendor):

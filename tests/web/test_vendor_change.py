@@ -23,7 +23,7 @@ from portal.subscriptions.rules import Status
 from tests.support.people import Someone, post, text_of
 from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
-from tests.support.stories import lives_on, push_catalog, settle, stripe_post
+from tests.support.stories import lives_on, push_catalog, settle, stripe_post, uses_its_domain
 from tests.support.travel import Travel
 from tests.web.test_vendor_billing import stands, uses
 from tests.web.test_vendor_checkout import PARTIAL, owner, pays_through, price_id, stripe_is_away
@@ -106,7 +106,7 @@ def test_an_upgrade_in_the_modal_loads_the_whole_page_anew(client: FlaskClient, 
 
 
 def test_a_planned_change_in_the_modal_closes_it_and_wakes_the_regions(client: FlaskClient, paying: Someone) -> None:
-    sent = {**fields(shows(client, paying, "essential")), "understood": "y", "addon-custom-domain": "end"}
+    sent = {**fields(shows(client, paying, "essential")), "understood": "y"}
     answer = client.post(f"/vendor/{paying.code}/plans/change", data=sent, headers=PARTIAL)
     assert answer.status_code == 200
     for happened in ("modal:close", "subscription-changed", "Your plan changes to Essential on 28 February 2027."):
@@ -313,7 +313,8 @@ def test_a_loss_must_be_confirmed_in_so_many_words(client: FlaskClient, paying: 
     assert "I know what I lose from 28 February 2027 on" in text_of(page)
     answer = confirms(client, paying, page, understood="")
     assert answer.status_code == 422 and "Please confirm below that you know what you lose." in text_of(answer)
-    unasked = confirms(client, paying, page, **{"addon-custom-domain": "both"})
+    uses_its_domain(paying.vendor_id)
+    unasked = confirms(client, paying, shows(client, paying, "essential"), **{"addon-custom-domain": "both"})
     assert unasked.status_code == 422 and "Choose whether to keep it." in text_of(unasked)
     assert db.session.scalars(select(TierChange.id)).all() == []
 
@@ -329,6 +330,8 @@ def test_an_upgrade_asks_for_no_such_word(client: FlaskClient, paying: Someone) 
 def test_an_included_addon_is_kept_or_ends_as_was_decided(
     client: FlaskClient, paying: Someone, choice: str, says: str
 ) -> None:
+    assert "is not included any more" not in text_of(shows(client, paying, "essential")), "it was never set up"
+    uses_its_domain(paying.vendor_id)
     page = shows(client, paying, "essential")
     assert "Custom domain is not included any more" in text_of(page) and "€15 per year" in text_of(page)
     assert confirms(client, paying, page, **{"addon-custom-domain": choice}).status_code == 303

@@ -154,7 +154,9 @@ def _addons(sheet: TierSheet, choice: Choice, sent: Mapping[str, str]) -> list[A
     if found is None or choice.price is None or sheet.costs_nothing:
         return []
     price = choice.price
-    asked = addon_choices.choices(found.addons_lost, price.amount.currency, price.cycle, sent)
+    asked = addon_choices.choices(
+        sheet.head.id, found.addons_lost, price.amount.currency, price.cycle, sent
+    )  # fmt: skip
     return [each if each.data else replace(each, data=addon_choices.END, errors=()) for each in asked]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from portal.addons import queries as addons
 from portal.catalog import queries as catalog
 from portal.catalog.rules import AddonPriceTag, Cycle, IncludedAddon
 from portal.web.kit.filters import money
@@ -67,14 +68,17 @@ class AddonChoice:
 
 
 def choices(
-    lost: Sequence[IncludedAddon], currency: str, cycle: Cycle, sent: Mapping[str, str] | None = None
+    vendor_id: int, lost: Sequence[IncludedAddon], currency: str, cycle: Cycle, sent: Mapping[str, str] | None = None
 ) -> list[AddonChoice]:
-    """A choice for each add-on that is lost, with what was ``sent``; None: nothing was asked yet, so nothing is wrong.
+    """A choice for each add-on that the vendor has and loses, with what was ``sent``; None: nothing was asked yet, so
+    nothing is wrong. What was never set up is not there to be kept.
 
     The list price is that of the coming cycle where there is one, else any.
     """
-    tags = catalog.addon_prices({addon.code for addon in lost}, currency) if lost else []
-    return [_choice(addon, _tag(addon, tags, cycle), sent) for addon in lost]
+    had = addons.included_had(vendor_id) if lost else frozenset()
+    asked = [addon for addon in lost if addon.code in had]
+    tags = catalog.addon_prices({addon.code for addon in asked}, currency) if asked else []
+    return [_choice(addon, _tag(addon, tags, cycle), sent) for addon in asked]
 
 
 def _tag(addon: IncludedAddon, tags: Sequence[AddonPriceTag], cycle: Cycle) -> AddonPriceTag | None:

@@ -204,7 +204,7 @@ def _prospect(
         preview=None,
         changes=changes.words(difference) if difference else Changes((), (), ()),
         gives_up=_old_price(held, vendor.id),
-        addons=addon_choices.choices(lost, found.amount.currency, found.cycle, sent),
+        addons=addon_choices.choices(vendor.id, lost, found.amount.currency, found.cycle, sent),
     )
     return made if sent is not None else _with_preview(vendor, made, None)
 

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, case, func, or_, select
+from sqlalchemy import ScalarSelect, Select, bindparam, case, func, or_, select
 
 from portal.entitlements.models import EntitlementGrant
 from portal.entitlements.rules import Grant, Kind, Source, combine
 from portal.identity.models import Membership, SecondFactor, StaffRole, User, UserSession, Vendor
 from portal.identity.rules import Role, StaffKind
-from portal.kit import clock, tenancy
-from portal.kit.db import db
+from portal.kit import clock
+from portal.kit.db import BigId, UtcDateTime
+from portal.kit.direct import Direct
 from portal.notifications.models import Notification
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.rules import Status
@@ -75,8 +76,8 @@ def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) 
 
     None when the session is unknown, expired or revoked, or the person is blocked. One query.
     """
-    with tenancy.unscoped("the person at the door decides the tenant"):
-        row = db.session.execute(_statement(token_hash, code, preferred_vendor)).first()
+    told = {"token": token_hash, "code": code, "preferred": preferred_vendor}
+    row = next(iter(_AT_THE_DOOR[bool(code)]({**told, "now": clock.business(), "wall": clock.wall()})), None)
     if row is None:
         return None
     vendor = None
@@ -141,7 +142,7 @@ def _theirs() -> ScalarSelect[str]:
 
 def _granted() -> ScalarSelect[str]:
     """The features of the vendor as ``source|key|level;…``, so that navigation costs no statement of its own."""
-    grant, now = EntitlementGrant.__table__.alias("granted"), clock.business()
+    grant, now = EntitlementGrant.__table__.alias("granted"), bindparam("now", type_=UtcDateTime())
     each = grant.c.source + "|" + grant.c.key + "|" + func.coalesce(grant.c.level, "")
     return (
         select(func.aggregate_strings(each, ";"))
@@ -158,10 +159,11 @@ def _unread() -> ScalarSelect[int]:
     return mine.correlate(Vendor).scalar_subquery()
 
 
-def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) -> Select[*tuple[Any, ...]]:
+def _statement(named: bool) -> Select[*tuple[Any, ...]]:
     of_user = Membership.user_id == User.id
-    wanted = Vendor.code == code if code else Vendor.id.is_not(None)
-    statement = (
+    wanted = Vendor.code == bindparam("code") if named else Vendor.id.is_not(None)
+    first = case((Vendor.id == bindparam("preferred", type_=BigId), 0), else_=1)
+    return (
         select(
             UserSession.id.label("session_id"),
             User.id.label("user_id"),
@@ -195,11 +197,16 @@ def _statement(token_hash: str, code: str | None, preferred_vendor: int | None) 
             VendorSubscription, (VendorSubscription.vendor_id == Vendor.id) & VendorSubscription.ended_at.is_(None)
         )
         .where(
-            UserSession.token_hash == token_hash,
+            UserSession.token_hash == bindparam("token"),
             UserSession.revoked_at.is_(None),
-            UserSession.expires_at > clock.wall(),
+            UserSession.expires_at > bindparam("wall", type_=UtcDateTime()),
             User.blocked_at.is_(None),
         )
+        .order_by(first, Membership.id)
+        .limit(1)
     )
-    first = case((Vendor.id == preferred_vendor, 0), else_=1) if preferred_vendor else Membership.id
-    return statement.order_by(first, Membership.id).limit(1)
+
+
+#: By whether the address names the vendor. Built once: building it took longer than its answer. The person at the door
+#: decides the tenant, so there is none yet.
+_AT_THE_DOOR = {named: Direct(_statement(named)) for named in (False, True)}

@@ -4,16 +4,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, cast, func, or_, select
-from sqlalchemy.engine import Row
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, cast, func, or_, select
 
 from portal.addons.models import VendorAddon
 from portal.addons.rules import AddonStatus, Origin
 from portal.catalog.models import AddonPrice, AddonProduct, SubscriptionTier, TierAddon
 from portal.catalog.rules import Cycle
-from portal.kit.db import db
+from portal.kit.db import BigId, UtcDateTime, db
+from portal.kit.direct import Direct
 from portal.kit.errors import NotFound
 from portal.kit.money import Money
 
@@ -108,7 +109,7 @@ def _statement() -> Select[Any]:
     )  # fmt: skip
 
 
-def _had(row: Row[Any]) -> Had:
+def _had(row: Any) -> Had:
     given = row._asdict()
     minor, currency, next_minor = given.pop("amount_minor"), given.pop("currency"), given.pop("next_minor")
     cycle = given.pop("cycle")
@@ -121,14 +122,15 @@ def _had(row: Row[Any]) -> Had:
     )
 
 
-def beside_plan(vendor_id: int) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+@cache
+def beside_plan() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """Columns for ``subscriptions.queries.overview``: when the first add-ons renew that the plan's own subscription
     charges (or that are asked for with it), and what those of that day cost together, in minor units.
     """
     v, now_price = VendorAddon.__table__.alias("beside"), AddonPrice.__table__.alias("beside_price")
     then_price = AddonPrice.__table__.alias("beside_then")
     renews = (
-        v.c.vendor_id == vendor_id, v.c.status != AddonStatus.CANCELLED, v.c.cancel_at_period_end.is_(False),
+        v.c.vendor_id == bindparam("vendor"), v.c.status != AddonStatus.CANCELLED, v.c.cancel_at_period_end.is_(False),
         v.c.stripe_subscription_id.is_(None), v.c.price_id.is_not(None), v.c.provider != "none",
     )  # fmt: skip
     first = select(func.min(v.c.period_end)).where(*renews).scalar_subquery()
@@ -145,11 +147,17 @@ def beside_plan(vendor_id: int) -> tuple[ColumnElement[Any], ColumnElement[Any]]
 
 def of_vendor(vendor_id: int, now: datetime) -> list[Had]:
     """What the vendor has, with what ended lately at the end; one statement whatever their number."""
-    lately = or_(VendorAddon.cancelled_at.is_(None), VendorAddon.cancelled_at > now - SHOWN_AFTER_END)
-    wanted = _statement().where(VendorAddon.vendor_id == vendor_id, lately)
-    rows = db.session.execute(wanted.order_by(VendorAddon.cancelled_at.is_not(None), AddonProduct.position,
-                                              VendorAddon.id))  # fmt: skip
-    return [_had(row) for row in rows]
+    return [_had(row) for row in _OF_VENDOR({"vendor": vendor_id, "since": now - SHOWN_AFTER_END})]
+
+
+def _lately() -> Select[Any]:
+    over = VendorAddon.cancelled_at
+    lately = or_(over.is_(None), over > bindparam("since", type_=UtcDateTime()))
+    wanted = _statement().where(VendorAddon.vendor_id == bindparam("vendor"), lately)
+    return wanted.order_by(over.is_not(None), AddonProduct.position, VendorAddon.id)
+
+
+_OF_VENDOR = Direct(_lately())
 
 
 def one(vendor_id: int, addon_id: int) -> Had:
@@ -240,15 +248,22 @@ class Card:
 
 def shelf(tier_id: int | None, currency: str) -> list[Card]:
     """What is sold, in one currency, as a vendor of this tier sees it; one statement."""
-    live = and_(
-        AddonPrice.addon_id == AddonProduct.id, AddonPrice.currency == currency, AddonPrice.valid_until.is_(None)
-    )
+    by_product: dict[int, list[Any]] = defaultdict(list)
+    for row in _SHELF({"tier": tier_id, "currency": currency}):
+        by_product[row.id].append(row)
+    return [_card(found, tier_id, currency) for found in by_product.values()]
+
+
+def _on_the_shelf() -> Select[Any]:
+    told: ColumnElement[str] = bindparam("currency")
+    mine = SubscriptionTier.id == bindparam("tier", type_=BigId)
+    live = and_(AddonPrice.addon_id == AddonProduct.id, AddonPrice.currency == told, AddonPrice.valid_until.is_(None))
     sold = and_(TierAddon.addon_id == AddonProduct.id)
     tiers = and_(
         SubscriptionTier.id == TierAddon.tier_id,
-        or_(SubscriptionTier.id == tier_id, SubscriptionTier.is_public & SubscriptionTier.retired_at.is_(None)),
+        or_(mine, SubscriptionTier.is_public & SubscriptionTier.retired_at.is_(None)),
     )
-    rows = db.session.execute(
+    return (
         select(
             AddonProduct.id, AddonProduct.code, AddonProduct.name, AddonProduct.pitch, AddonProduct.provisioning,
             AddonProduct.grants, AddonProduct.max_quantity, AddonPrice.id.label("price_id"), AddonPrice.variant,
@@ -260,14 +275,13 @@ def shelf(tier_id: int | None, currency: str) -> list[Card]:
         .outerjoin(SubscriptionTier, tiers)
         .where(AddonProduct.retired_at.is_(None))
         .order_by(AddonProduct.position, AddonProduct.id, AddonPrice.amount_minor, SubscriptionTier.position)
-    ).all()  # fmt: skip
-    by_product: dict[int, list[Row[Any]]] = defaultdict(list)
-    for row in rows:
-        by_product[row.id].append(row)
-    return [_card(found, tier_id, currency) for found in by_product.values()]
+    )  # fmt: skip
 
 
-def _card(rows: Sequence[Row[Any]], tier_id: int | None, currency: str) -> Card:
+_SHELF = Direct(_on_the_shelf())
+
+
+def _card(rows: Sequence[Any], tier_id: int | None, currency: str) -> Card:
     row = rows[0]
     mine = [r for r in rows if r.tier_id is not None and r.tier_id == tier_id]
     sizes = {r.sold_variant for r in mine}

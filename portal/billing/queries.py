@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import bindparam, func, or_, select
 
 from portal.billing.models import Invoice
 from portal.billing.rules import InvoiceStatus
 from portal.identity.models import Vendor
-from portal.kit.db import db
+from portal.kit.db import BigId, db
+from portal.kit.direct import Direct
 from portal.kit.money import Money
 
 
@@ -37,17 +38,7 @@ class InvoiceRow:
 
 def latest(vendor_id: int, limit: int = 3) -> Sequence[InvoiceRow]:
     """A vendor's newest invoices; drafts are Stripe's business and do not show."""
-    columns = (
-        Invoice.id, Invoice.number, Invoice.status, Invoice.reason, Invoice.currency, Invoice.total_minor,
-        Invoice.due_minor, Invoice.issued_at, Invoice.next_attempt_at, Invoice.hosted_url, Invoice.pdf_url,
-        Invoice.proforma_number, Invoice.paid_minor, Invoice.provider,
-    )  # fmt: skip
-    rows = db.session.execute(
-        select(*columns)
-        .where(Invoice.vendor_id == vendor_id, Invoice.status != InvoiceStatus.DRAFT)
-        .order_by(Invoice.issued_at.desc(), Invoice.id.desc())
-        .limit(limit)
-    )
+    rows = _LATEST({"vendor": vendor_id, "most": limit})
     return [
         InvoiceRow(
             r.id, r.number or r.proforma_number, InvoiceStatus(r.status), r.reason, Money(r.total_minor, r.currency),
@@ -56,6 +47,18 @@ def latest(vendor_id: int, limit: int = 3) -> Sequence[InvoiceRow]:
         )
         for r in rows
     ]  # fmt: skip
+
+
+_LATEST = Direct(
+    select(
+        Invoice.id, Invoice.number, Invoice.status, Invoice.reason, Invoice.currency, Invoice.total_minor,
+        Invoice.due_minor, Invoice.issued_at, Invoice.next_attempt_at, Invoice.hosted_url, Invoice.pdf_url,
+        Invoice.proforma_number, Invoice.paid_minor, Invoice.provider,
+    )
+    .where(Invoice.vendor_id == bindparam("vendor"), Invoice.status != InvoiceStatus.DRAFT)
+    .order_by(Invoice.issued_at.desc(), Invoice.id.desc())
+    .limit(bindparam("most", type_=BigId))
+)  # fmt: skip
 
 
 def unpaid(vendor_id: int) -> InvoiceRow | None:

@@ -6,13 +6,27 @@ from decimal import ROUND_UP, Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, String, and_, case, cast, literal, null, or_, select, union_all
+from sqlalchemy import (
+    CompoundSelect,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from portal.catalog.models import SubscriptionTier, TierLimit
 from portal.catalog.rules import METRIC_NAMES, PER_PERIOD, UNITS, Metric
 from portal.entitlements.models import EntitlementGrant
 from portal.entitlements.rules import Grant, Kind, Source, combine
-from portal.kit.db import BigId, UtcDateTime, db
+from portal.kit.db import BigId, UtcDateTime
+from portal.kit.direct import Direct
 from portal.notifications.models import Dismissal
 from portal.subscriptions.rules import usage_window
 from portal.usage.models import UsageCounter
@@ -114,7 +128,8 @@ def read(vendor_id: int, period_start: datetime, now: datetime, *, user_id: int 
     used: dict[str, int] = {}
     dismissed: set[str] = set()
     offers: list[Offer] = []
-    for row in db.session.execute(_statement(vendor_id, window, now, user_id)):
+    told = {"vendor": vendor_id, "window": window, "now": now, "user": user_id}
+    for row in _READ[user_id is not None](told):
         if row.what == "used":
             used[row.key] = row.amount
         elif row.what == "dismissed":
@@ -158,14 +173,16 @@ def _parts(rows: list[Any]) -> tuple[Part, ...]:
     )
 
 
-def _statement(vendor_id: int, window: datetime, now: datetime, user_id: int | None) -> CompoundSelect[Any]:
-    selects = [_granted(vendor_id, now), _counted(vendor_id, window)]
-    if user_id is not None:
-        selects += [_dismissed(vendor_id, user_id), _offered()]
-    return union_all(*selects).order_by("at")
+_VENDOR, _USER = bindparam("vendor", type_=BigId), bindparam("user", type_=BigId)
+_WINDOW, _NOW = bindparam("window", type_=UtcDateTime()), bindparam("now", type_=UtcDateTime())
 
 
-def _granted(vendor_id: int, now: datetime) -> Select[*tuple[Any, ...]]:
+def _statement(of_page: bool) -> CompoundSelect[Any]:
+    parts = [_granted(), _counted(), *([_dismissed(), _offered()] if of_page else [])]
+    return union_all(*parts).order_by("at")
+
+
+def _granted() -> Select[*tuple[Any, ...]]:
     grant = EntitlementGrant
     of_tier = and_(grant.source == Source.TIER, SubscriptionTier.code == grant.source_ref)
     return (
@@ -181,28 +198,28 @@ def _granted(vendor_id: int, now: datetime) -> Select[*tuple[Any, ...]]:
         )
         .outerjoin(SubscriptionTier, of_tier)
         .where(
-            grant.vendor_id == vendor_id,
+            grant.vendor_id == _VENDOR,
             grant.kind == Kind.LIMIT,
-            grant.valid_from <= now,
-            or_(grant.valid_until.is_(None), grant.valid_until > now),
+            grant.valid_from <= _NOW,
+            or_(grant.valid_until.is_(None), grant.valid_until > _NOW),
         )
     )
 
 
-def _counted(vendor_id: int, window: datetime) -> Select[*tuple[Any, ...]]:
+def _counted() -> Select[*tuple[Any, ...]]:
     return select(
         literal("used", String()), UsageCounter.metric, UsageCounter.used, *_nothing(),
     ).where(
-        UsageCounter.vendor_id == vendor_id,
+        UsageCounter.vendor_id == _VENDOR,
         or_(
-            and_(UsageCounter.metric.in_(PER_PERIOD), UsageCounter.period_start == window),
+            and_(UsageCounter.metric.in_(PER_PERIOD), UsageCounter.period_start == _WINDOW),
             and_(UsageCounter.metric.not_in(PER_PERIOD), UsageCounter.period_start == EPOCH),
         ),
     )  # fmt: skip
 
 
-def _dismissed(vendor_id: int, user_id: int) -> Select[*tuple[Any, ...]]:
-    mine = (Dismissal.vendor_id == vendor_id, Dismissal.user_id == user_id, Dismissal.what.like("upsell:%"))
+def _dismissed() -> Select[*tuple[Any, ...]]:
+    mine = (Dismissal.vendor_id == _VENDOR, Dismissal.user_id == _USER, Dismissal.what.like("upsell:%"))
     return select(literal("dismissed", String()), Dismissal.what, cast(null(), BigId), *_nothing()).where(*mine)
 
 
@@ -224,3 +241,7 @@ def _nothing() -> tuple[Any, ...]:
     """The last columns of a select that has nothing to say in them: source, ref, at, until, name."""
     text = String()
     return cast(null(), text), cast(null(), text), cast(null(), BigId), cast(null(), UtcDateTime), cast(null(), text)
+
+
+#: By whether it is for a whole page. Built once: building it took longer than its answer. Each part names the vendor.
+_READ = {of_page: Direct(_statement(of_page)) for of_page in (False, True)}

@@ -4,20 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, select
 
-from portal.billing.models import Invoice
-from portal.billing.rules import InvoiceStatus
 from portal.catalog import queries as catalog
 from portal.catalog.models import SubscriptionTier, TierPrice
 from portal.catalog.rules import Cycle, Price
-from portal.credits.models import CreditAccount
 from portal.identity.models import Vendor
 from portal.kit.db import db
 from portal.kit.errors import NotFound
 from portal.kit.money import Money
-from portal.subscriptions import rules
-from portal.subscriptions.changes import UNDER_WAY, under_way
+from portal.subscriptions import plan_card, rules
+from portal.subscriptions.changes import under_way
 from portal.subscriptions.models import SubscriptionEvent, TierChange, VendorSubscription
 from portal.subscriptions.remote import Remote
 from portal.subscriptions.rules import ChangeState, Provider, Restriction, Status, When, effective_status
@@ -297,45 +294,9 @@ class Overview:
 def overview(vendor_id: int, *beside: ColumnElement[Any]) -> Overview | None:
     """The plan card of a vendor, its pending change and credit balance in one query; None before any tier.
 
-    ``beside``: what a room above adds about add-ons (``addons.queries.beside_plan``).
+    ``beside``: what a room above adds about add-ons (``addons.queries.beside_plan``), told the vendor as ``vendor``.
     """
-    to_price, to_tier = TierPrice.__table__.alias("to_price"), SubscriptionTier.__table__.alias("to_tier")
-    ahead = Invoice.__table__.alias("ahead")
-    open_change = and_(TierChange.subscription_id == VendorSubscription.id, TierChange.state.in_(UNDER_WAY))
-    paid_until = (
-        select(func.max(ahead.c.period_end))
-        .where(
-            ahead.c.vendor_id == VendorSubscription.vendor_id, ahead.c.provider == Provider.TRANSFER,
-            ahead.c.status == InvoiceStatus.PAID, ahead.c.applied_at.is_(None),
-            ahead.c.period_start >= VendorSubscription.period_end,
-        )
-        .scalar_subquery()
-    )  # fmt: skip
-    statement = (
-        select(
-            VendorSubscription.id, VendorSubscription.version, VendorSubscription.status, VendorSubscription.provider,
-            VendorSubscription.tier_id, VendorSubscription.tier_code, VendorSubscription.price_id,
-            VendorSubscription.started_at, VendorSubscription.trial_ends_at, VendorSubscription.period_start,
-            VendorSubscription.period_end, VendorSubscription.cancel_at_period_end, VendorSubscription.payment_method,
-            VendorSubscription.past_due_since, VendorSubscription.cancelled_at, VendorSubscription.cancel_at,
-            paid_until.label("paid_until"),
-            SubscriptionTier.name.label("tier_name"), TierPrice.amount_minor, TierPrice.currency, TierPrice.cycle,
-            CreditAccount.balance, TierChange.state.label("change_state"), TierChange.effective_at,
-            TierChange.actor_label, TierChange.expires_at, TierChange.choices,
-            Invoice.hosted_url, Invoice.due_minor, Invoice.currency.label("due_currency"),
-            to_tier.c.name.label("to_name"), to_price.c.amount_minor.label("to_minor"),
-            to_price.c.currency.label("to_currency"), to_price.c.cycle.label("to_cycle"), *beside,
-        )
-        .outerjoin(SubscriptionTier, SubscriptionTier.id == VendorSubscription.tier_id)
-        .outerjoin(TierPrice, TierPrice.id == VendorSubscription.price_id)
-        .outerjoin(CreditAccount, CreditAccount.vendor_id == VendorSubscription.vendor_id)
-        .outerjoin(TierChange, open_change)
-        .outerjoin(Invoice, Invoice.stripe_invoice_id == TierChange.stripe_invoice_id)
-        .outerjoin(to_price, to_price.c.id == TierChange.to_price_id)
-        .outerjoin(to_tier, to_tier.c.id == to_price.c.tier_id)
-        .where(VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None))
-    )  # fmt: skip
-    row = db.session.execute(statement).first()
+    row = next(iter(plan_card.statement(beside)({"vendor": vendor_id})), None)
     return _overview(row) if row else None
 
 

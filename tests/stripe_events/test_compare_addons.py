@@ -119,7 +119,7 @@ def test_storage_by_the_month_is_charged_before_a_plan_by_the_year(
 
 def next_charge(who: Somebody) -> tuple[int, Any]:
     db.session.rollback()
-    held = subscriptions.overview(who.id, *addons.beside_plan(who.id))
+    held = subscriptions.overview(who.id, *addons.beside_plan())
     coming = outlook(held, clock.business()).next_charge
     assert held is not None and coming is not None
     return coming.amount.minor, coming.at

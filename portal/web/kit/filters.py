@@ -2,8 +2,10 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from babel import Locale
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency, format_decimal
 from flask import Flask, g
@@ -13,55 +15,77 @@ from portal.kit.errors import PortalError
 from portal.kit.money import Money, minor_digits
 from portal.web.kit import dispute_words
 
+ENGLISH = Locale("en")
+#: Babel reads its patterns anew for every value; pages show the same few again and again.
+_kept = lru_cache(maxsize=2048, typed=True)
 
-def _locale() -> str:
-    return str(get_locale() or "en")
+
+def _locale() -> Locale:
+    return get_locale() or ENGLISH
 
 
 def _zone() -> ZoneInfo:
     return ZoneInfo(g.get("time_zone") or "UTC")
 
 
+def _is_english(locale: Locale) -> bool:
+    return bool(locale.language == "en")
+
+
+def _date(moment: datetime | date) -> date:
+    return moment.astimezone(_zone()).date() if isinstance(moment, datetime) else moment
+
+
 def money(amount: Money, *, whole: bool = False) -> str:
     """€48.39; with ``whole`` no decimals where there are none to show (price cards: €99)."""
-    digits = minor_digits(amount.currency)
-    value = Decimal(amount.minor).scaleb(-digits)
-    if whole and value == value.to_integral_value():
-        return (
-            format_currency(value, amount.currency, locale=_locale(), format=None, currency_digits=False)
-            if (digits == 0)
-            else format_currency(
-                value,
-                amount.currency,
-                "¤#,##0" if _locale().startswith("en") else "#,##0 ¤",
-                locale=_locale(),
-                currency_digits=False,
-            )
-        )
-    return format_currency(value, amount.currency, locale=_locale())
+    return _money(amount.minor, amount.currency, whole, _locale())
+
+
+@_kept
+def _money(minor: int, currency: str, whole: bool, locale: Locale) -> str:
+    digits = minor_digits(currency)
+    value = Decimal(minor).scaleb(-digits)
+    if not whole or value != value.to_integral_value():
+        return format_currency(value, currency, locale=locale)
+    pattern = None if digits == 0 else "¤#,##0" if _is_english(locale) else "#,##0 ¤"
+    return format_currency(value, currency, pattern, locale=locale, currency_digits=False)
 
 
 def day(moment: datetime | date) -> str:
     """15 February 2027, in words, in the vendor's time zone."""
-    when = moment.astimezone(_zone()).date() if isinstance(moment, datetime) else moment
-    return format_date(when, "d MMMM y" if _locale().startswith("en") else "long", locale=_locale())
+    return _day(_date(moment), _locale())
+
+
+@_kept
+def _day(when: date, locale: Locale) -> str:
+    return format_date(when, "d MMMM y" if _is_english(locale) else "long", locale=locale)
 
 
 def short_day(moment: datetime | date) -> str:
     """15 Feb 2027: tables."""
-    when = moment.astimezone(_zone()).date() if isinstance(moment, datetime) else moment
-    return format_date(when, "d MMM y" if _locale().startswith("en") else "medium", locale=_locale())
+    return _short_day(_date(moment), _locale())
+
+
+@_kept
+def _short_day(when: date, locale: Locale) -> str:
+    return format_date(when, "d MMM y" if _is_english(locale) else "medium", locale=locale)
 
 
 def day_month(moment: date) -> str:
     """15 Feb: under the bars of a chart."""
-    return format_date(moment, "d MMM" if _locale().startswith("en") else "d. MMM", locale=_locale())
+    return _day_month(moment, _locale())
+
+
+@_kept
+def _day_month(moment: date, locale: Locale) -> str:
+    return format_date(moment, "d MMM" if _is_english(locale) else "d. MMM", locale=locale)
 
 
 def moment(value: datetime) -> str:
     """15 February 2027, 14:05 UTC."""
-    pattern = "d MMMM y, HH:mm z" if _locale().startswith("en") else "d. MMMM y, HH:mm z"
-    return format_datetime(value.astimezone(_zone()), pattern, locale=_locale())
+    locale = _locale()
+    pattern = "d MMMM y, HH:mm z" if _is_english(locale) else "d. MMMM y, HH:mm z"
+    return format_datetime(value.astimezone(_zone()), pattern, locale=locale)
 
 
 def iso(value: datetime) -> str:
@@ -71,7 +95,12 @@ def iso(value: datetime) -> str:
 
 def number(value: int | float | Decimal) -> str:
     """10,000 in the reader's language."""
-    return format_decimal(value, locale=_locale())
+    return _number(value, _locale())
+
+
+@_kept
+def _number(value: int | float | Decimal, locale: Locale) -> str:
+    return format_decimal(value, locale=locale)
 
 
 def translated(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask, current_app, g, request, session, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
+from werkzeug.local import LocalProxy
 
 from portal.accounts.queries import VendorAtDoor, Visitor
 from portal.catalog.rules import reaches
@@ -15,7 +16,7 @@ from portal.identity.rules import Role, at_least
 from portal.kit import clock
 from portal.settings import queries as settings
 from portal.subscriptions.rules import Status, is_open
-from portal.web.kit import audience, notices, signed_in
+from portal.web.kit import audience, notices, responder, signed_in
 from portal.web.kit.audience import Side
 from portal.web.kit.notices import Call
 
@@ -200,7 +201,6 @@ def _dress_public(frame: Frame, who: Visitor | None) -> None:
 
 
 def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
-    g.time_zone = vendor.time_zone
     closed = signed_in.closed_because(who)
     billing = url_for("vendor_billing.index", code=vendor.code)
     plans = url_for("vendor_plans.index", code=vendor.code)
@@ -249,13 +249,26 @@ def init_app(app: Flask) -> None:
 
     @app.context_processor
     def _context() -> dict[str, Any]:
-        if "frame" not in g:
-            g.frame = build()
-        operator = settings.current()
+        _place()
         return {
-            "frame": g.frame,
-            "brand": operator,
+            "frame": LocalProxy(_built) if responder.is_partial() else _built(),
+            "brand": settings.current(),
             "locale": str(get_locale() or "en"),
             "locales": [("en", "English"), ("de", "Deutsch")],
             "why": request.args.get("why"),
         }
+
+
+def _built() -> Frame:
+    """The frame of this request, built when it is first asked for: most fragments never do."""
+    if "frame" not in g:
+        g.frame = build()
+    frame: Frame = g.frame
+    return frame
+
+
+def _place() -> None:
+    """Times are shown as they are where the vendor is."""
+    who, declared = signed_in.visitor(), g.get("audience")
+    if who and who.vendor and declared and declared.side in (Side.VENDOR, Side.SIGNED_IN):
+        g.time_zone = who.vendor.time_zone

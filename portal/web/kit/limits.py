@@ -4,22 +4,17 @@ They slow down machines that try many addresses. What protects one account (ten 
 by the identity room.
 """
 
-from flask import current_app, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
-from portal.web.kit import audience
-from portal.web.kit.audience import Side
-
 
 class DoorLimiter(Limiter):
-    """Stays away from programs' routes, which are counted by their key (see rates): looking for limits that they do
-    not have took a quarter of a bare request.
+    """Limits stand at views alone, and their own wrapper asks for them: looking before each request for limits of the
+    whole portal, which there are none of, took a quarter of a bare request.
     """
 
     def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
-        declared = audience.of(current_app.view_functions.get(request.endpoint or ""))
-        if declared is None or declared.side != Side.API:
+        if not in_middleware:
             super()._check_request_limit(callable_name, in_middleware)
 
 

@@ -36,7 +36,7 @@ SHOWN, LOOKED_AT = 3, 12
 def index(code: str) -> Response:
     """The whole page: at most six statements whatever the number of invoices (P9)."""
     vendor, now = signed_in.vendor(), clock.business()
-    held = subscriptions.overview(vendor.id, *addons.beside_plan(vendor.id))
+    held = subscriptions.overview(vendor.id, *addons.beside_plan())
     parts = {
         **_plan(vendor, held, now),
         **usage_panel.read(vendor, usage_panel.of(held), now, user_id=signed_in.person().user_id),
@@ -59,7 +59,7 @@ def plan_card(code: str) -> Response:
     vendor = signed_in.vendor()
     if not responder.is_partial():
         return _whole(vendor)
-    held = subscriptions.overview(vendor.id, *addons.beside_plan(vendor.id))
+    held = subscriptions.overview(vendor.id, *addons.beside_plan())
     return responder.respond(TEMPLATE, "plan", **_plan(vendor, held, clock.business()))
 
 

@@ -36,7 +36,7 @@ class Task:
 def index() -> Response:
     """The chosen vendor's dashboard."""
     who, vendor, now = signed_in.person(), signed_in.vendor(), clock.business()
-    held = subscriptions.overview(vendor.id, *addons.beside_plan(vendor.id))
+    held = subscriptions.overview(vendor.id, *addons.beside_plan())
     history = or_none(lambda: subscriptions.history(vendor.id, limit=30))
     return responder.respond(
         "vendor/dashboard/page.html",

@@ -83,8 +83,8 @@ def product(product_id: int) -> ProductRow:
 
 def change(product_id: int, words: Words, *, actor: Actor, now: datetime) -> bool:
     """Call it otherwise, promise something else; False when nothing differs. Invalid at the fields."""
-    _check(words)
-    row = _locked(product_id)
+    check_words(words)
+    row = locked(product_id)
     before = Words(row.name, row.pitch, row.promised_hours, row.max_quantity)
     if before == words:
         return False
@@ -92,12 +92,13 @@ def change(product_id: int, words: Words, *, actor: Actor, now: datetime) -> boo
     row.promised_hours, row.max_quantity = words.promised_hours, words.max_quantity
     changed = {name: [getattr(before, name), getattr(words, name)] for name in words.__dataclass_fields__
                if getattr(before, name) != getattr(words, name)}  # fmt: skip
-    _mark(row, *changed)
+    mark(row, *changed)
     audit.record(actor, "catalog.addon_changed", vendor_id=None, data={"addon": row.code, **changed}, now=now)
     return True
 
 
-def _check(words: Words) -> None:
+def check_words(words: Words) -> None:
+    """Invalid at the fields for words and promises that do not do."""
     fields = {}
     if not words.name or len(words.name) > NAME_MAX:
         fields["name"] = N_("Enter a name of at most 80 characters.")
@@ -121,27 +122,27 @@ def change_price(price_id: int, amount_minor: int, *, actor: Actor, now: datetim
     )
     if old is None:
         raise NotFound
-    row = _locked(old.addon_id)
+    row = locked(old.addon_id)
     if row.retired_at is not None:
         raise Conflict(N_("This add-on is retired; it is not sold any more."))
     amount = Money(amount_minor, old.currency)
     if not prices.set_addon_price(row.id, old.variant, Cycle(old.cycle), amount, now=now):
         return False
-    _mark(row, price_name(old.variant, old.cycle, old.currency))
+    mark(row, price_name(old.variant, old.cycle, old.currency))
     data = {"addon": row.code, "variant": old.variant, "cycle": old.cycle, "currency": old.currency,
             "amount_minor": [old.amount_minor, amount_minor]}  # fmt: skip
     audit.record(actor, "catalog.addon_price_changed", vendor_id=None, data=data, now=now)
     return True
 
 
-def _mark(row: AddonProduct, *names: str) -> None:
+def mark(row: AddonProduct, *names: str) -> None:
     """Staff decided this: loading a preset leaves it alone from now on."""
     row.edited = sorted({*row.edited, *names})
 
 
 def retire(product_id: int, *, actor: Actor, now: datetime) -> bool:
     """Take it off the market; who has it keeps it. False when it was retired before."""
-    row = _locked(product_id)
+    row = locked(product_id)
     if row.retired_at is not None:
         return False
     row.retired_at = now
@@ -149,7 +150,8 @@ def retire(product_id: int, *, actor: Actor, now: datetime) -> bool:
     return True
 
 
-def _locked(product_id: int) -> AddonProduct:
+def locked(product_id: int) -> AddonProduct:
+    """A product, read anew under its lock; NotFound when there is none."""
     row = db.session.scalar(
         select(AddonProduct)
         .where(AddonProduct.id == min(product_id, 2**63 - 1))

@@ -69,6 +69,8 @@ def _tier(spec: TierSpec, preset: Preset, addons: Mapping[str, int], changes: li
 def _sell_addons(spec: TierSpec, tier_id: int, preset: Preset, addons: Mapping[str, int], changes: list[str]) -> None:
     """Which add-ons the tier may buy, and how many of each it brings along (CAT-4)."""
     for addon in preset.addons:
+        if "tiers" in _edited(addon.code):
+            continue
         for variant in addon.grants:
             key = {"tier_id": tier_id, "addon_id": addons[addon.code], "variant": variant}
             included = {"included": spec.included.get((addon.code, variant), 0)}
@@ -85,7 +87,7 @@ def _addon(spec: AddonSpec, preset: Preset, changes: list[str], kept: list[str],
         "max_quantity": spec.max_quantity,
         "promised_hours": spec.promised_hours,
     }
-    theirs = db.session.scalar(select(AddonProduct.edited).where(AddonProduct.code == spec.code)) or []
+    theirs = _edited(spec.code)
     kept.extend(f"add-on {spec.code}: {name} stays as staff changed it" for name in theirs)
     values = {name: value for name, value in values.items() if name not in theirs}
     addon_id = _ensure(AddonProduct, {"code": spec.code}, values, {"created_at": now}, f"add-on {spec.code}", changes)
@@ -97,6 +99,11 @@ def _addon(spec: AddonSpec, preset: Preset, changes: list[str], kept: list[str],
             said = f"add-on {spec.code} {price.variant}".rstrip()
             changes.append(f"{said}: {price.cycle} price is now {amount.minor} {amount.currency} (minor units)")
     return addon_id
+
+
+def _edited(code: str) -> list[str]:
+    """What staff changed of an add-on and a preset therefore leaves alone."""
+    return db.session.scalar(select(AddonProduct.edited).where(AddonProduct.code == code)) or []
 
 
 def _ensure(

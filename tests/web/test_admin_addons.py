@@ -7,9 +7,13 @@ from portal.addons import queries
 from portal.addons.models import VendorAddon
 from portal.addons.rules import AddonStatus
 from portal.audit.models import AuditEntry
+from portal.catalog import addons
+from portal.catalog import queries as catalog
+from portal.catalog.load_preset import load_preset
 from portal.catalog.models import AddonPrice, AddonProduct
 from portal.identity.rules import StaffKind
 from portal.kit import clock, jobs
+from portal.kit.actor import SYSTEM
 from portal.kit.db import db
 from portal.subscriptions.models import SubscriptionEvent
 from tests.addons.buying import price_of
@@ -81,6 +85,60 @@ def test_retired_is_not_sold_any_more(finance: FlaskClient, sandbox: Sandbox, ve
     assert product().retired_at is not None
     tier = queries.shelf(None, "EUR")
     assert "custom-domain" not in {card.code for card in tier}
+
+
+NEW = {
+    "name": "Photo shooting", "code": "photo-shooting", "pitch": "Your products in good light.", "kind": "manual",
+    "metric": "", "grants": "", "amount": "199,00", "currency": "EUR", "cycle": "yearly", "promised_hours": "240",
+    "max_quantity": "2",
+}  # fmt: skip
+
+
+def test_a_new_one_is_sold_with_every_tier_until_staff_say_otherwise(
+    finance: FlaskClient, sandbox: Sandbox, vendor: Someone
+) -> None:
+    """What it is not sold with any more stands on the card of another tier; what a tier brings is said there."""
+    stories.push_catalog()
+    for wrong in ({"code": "Photo"}, {"code": "custom-domain"}, {"amount": "0"}, {"kind": "storage", "grants": "0"}):
+        assert sends(finance, "/admin/addons/new", **{**NEW, **wrong}).status_code == 422
+    assert sends(finance, "/admin/addons/new", **NEW).status_code == 200
+    made = product("photo-shooting")
+    assert db.session.get_one(AddonPrice, price_of("photo-shooting")).stripe_price_id is not None, "Stripe knows it"
+    essential, professional = (catalog.tier_by_code(code) for code in ("essential", "professional"))
+    assert essential and professional
+    sold = {card.code: card for card in queries.shelf(essential.id, "EUR")}
+    assert sold["photo-shooting"].is_sold
+    assert "Tiers that sell Photo shooting" in text_of(finance.get(f"/admin/addons/{made.id}/tiers"))
+    tiers = f"/admin/addons/{made.id}/tiers"
+    assert sends(finance, tiers, **{f"tier-{professional.id}": "many"}).status_code == 422
+    assert sends(finance, tiers, **{f"tier-{professional.id}": "1"}).status_code == 200
+    cards = [{c.code: c for c in queries.shelf(tier.id, "EUR")}["photo-shooting"] for tier in (essential, professional)]
+    assert [(card.is_sold, dict(card.included)) for card in cards] == [(False, {}), (True, {"": 1})]
+
+
+def test_sizes_order_and_coming_back(finance: FlaskClient, sandbox: Sandbox, vendor: Someone) -> None:
+    stories.push_catalog()
+    mail, path = product("email-package"), f"/admin/addons/{product('email-package').id}"
+    fifty = {"grants": "50", "amount": "35", "currency": "EUR", "cycle": "monthly"}
+    assert sends(finance, f"{path}/prices/new", **{**fifty, "grants": "0"}).status_code == 422
+    assert sends(finance, f"{path}/prices/new", **fifty).status_code == 200
+    assert product("email-package").grants["limits"]["50"] == {"mailboxes": 50}
+    tier = catalog.tier_by_code("business")
+    assert tier is not None
+    card = next(card for card in queries.shelf(tier.id, "EUR") if card.id == mail.id)
+    assert [option.variant for option in card.options] == ["5", "10", "25", "50"]
+    assert "50 addresses: €35/month" in text_of(finance.get("/admin/addons"))
+    closed = price_of("email-package", "50")
+    assert sends(finance, f"/admin/addons/prices/{closed}/close").status_code == 200
+    assert "50 addresses" not in text_of(finance.get("/admin/addons"))
+    assert sends(finance, f"{path}/move", to="up").status_code == 200
+    assert [row.code for row in addons.products()][:2] == ["email-package", "custom-domain"]
+    assert sends(finance, f"{path}/retire").status_code == 200
+    assert sends(finance, f"{path}/prices/new", **fifty).status_code == 409
+    assert sends(finance, f"{path}/sell-again").status_code == 200
+    assert product("email-package").retired_at is None
+    report = load_preset("marketplace", actor=SYSTEM, now=clock.business())
+    assert report.changes == (), "what staff shaped stays"
 
 
 def test_given_for_free_with_a_reason_and_taken_away(finance: FlaskClient, vendor: Someone) -> None:

@@ -63,10 +63,10 @@ class PriceForm(Form):
 @audience.staff()
 def index() -> Response:
     """Every product with its prices."""
-    return responder.respond(TEMPLATE, "products", products=addons.products(), words=words, sizes=_size)
+    return responder.respond(TEMPLATE, "products", products=addons.products(), words=words, sizes=size_words)
 
 
-def _size(provisioning: str, variant: str) -> str:
+def size_words(provisioning: str, variant: str) -> str:
     """A size in words: 5 addresses; nothing where there is one size."""
     return addon_words.size(provisioning, variant, 1, {}) or variant if variant else ""
 
@@ -94,7 +94,7 @@ def save(product_id: int) -> Response:
     except Invalid as error:
         filled.refuse(error)
         return _edit(product, filled, error.status)
-    return _saved(_("Saved."))
+    return saved(_("Saved."))
 
 
 def _edit(product: ProductRow, filled: WordsForm, status: int = 200) -> Response:
@@ -123,7 +123,7 @@ def set_price(price_id: int) -> Response:
     except (Invalid, Conflict) as error:
         filled.refuse(error)
         return _price(product, live, filled, error.status)
-    return _saved(_("The new price is sold from now on.") if changed else _("That is the price already."))
+    return saved(_("The new price is sold from now on.") if changed else _("That is the price already."))
 
 
 def _live(price_id: int) -> tuple[ProductRow, LivePrice]:
@@ -143,7 +143,7 @@ def _price(product: ProductRow, live: LivePrice, filled: PriceForm, status: int 
         price=live,
         form=filled,
         words=words,
-        sizes=_size,
+        sizes=size_words,
     )
 
 
@@ -153,15 +153,15 @@ def retire(product_id: int) -> Response:
     """Take it off the market; who has it keeps it, and it renews as before."""
     with unit_of_work():
         addons.retire(product_id, actor=signed_in.actor(), now=clock.business())
-    return _saved(_("It is not sold any more. Who has it keeps it."))
+    return saved(_("It is not sold any more. Who has it keeps it."))
 
 
-def _saved(message: str) -> Response:
-    """Stripe is told at once; when it does not answer, the next push tells it."""
+def saved(message: str, *, push: bool = True) -> Response:
+    """Stripe is told at once (``push``); when it does not answer, the next push tells it."""
     here = url_for("admin_addons.index")
     end_reading()
     try:
-        if stripe.is_configured():
+        if push and stripe.is_configured():
             catalog_flows.push(stripe.current(), dry_run=False)
     except Unavailable:
         later = _("Stripe does not answer: until it does, new prices cannot be bought by card. Run the push again.")

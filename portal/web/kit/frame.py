@@ -178,7 +178,7 @@ def _admin_nav() -> list[NavItem]:
         _item(_("Invoices"), "admin_invoices.index", "receipt", also=("admin_credit_note",)),
         _item(_("Taxes and papers"), "admin_taxes.index", "percentage"),
         _item(_("Bank transfers"), "admin_transfers.index", "building-bank", also=("admin_statements",)),
-        _item(_("Add-ons"), "admin_addons.index", "puzzle"),
+        _item(_("Add-ons"), "admin_addons.index", "puzzle", also=("admin_addon_range",)),
         _item(_("Setting up"), "admin_provisioning.index", "package"),
         _item(_("Webhooks"), "admin_webhooks.index", "webhook"),
         _item(_("API keys"), "admin_api_keys.index", "key"),

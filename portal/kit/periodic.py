@@ -1,5 +1,6 @@
 """Periodic tasks: rows, one per task and period, so that many schedulers insert each once."""
 
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
@@ -31,24 +32,33 @@ def due_periods(last: datetime | None, now: datetime, task: Periodic) -> list[da
 def insert_due() -> int:
     """Insert the jobs of all periods that have begun; returns how many. Inside a unit of work.
 
-    Schedulers that run side by side wait for each other at the task's row, so each period is inserted by one of them.
+    Schedulers that run side by side wait for each other at the tasks' rows, so each period is inserted by one of them.
     """
-    inserted = 0
     rows = db.session.execute(select(PeriodicRun.task, PeriodicRun.period_at))
     served = {row.task: row.period_at for row in rows}
-    for task in tasks.all_periodic():
-        now = clock.business() if task.clock == "business" else clock.wall()
-        if served.get(task.task, EPOCH) >= period_of(now, task.every):
-            continue  # most looks find nothing due: they take no lock
-        row = _locked(task.task)
-        last = row.period_at if row.period_at > EPOCH else None
-        for period in due_periods(last, now, task):
-            inserted += outbox.enqueue(task.task, dedupe_key=f"periodic:{task.task}:{period.isoformat()}")
-            row.period_at = period
+    due = {t.task: t for t in tasks.all_periodic() if served.get(t.task, EPOCH) < period_of(_now(t), t.every)}
+    if not due:
+        return 0  # most looks find nothing due: they take no lock
+    return sum(_serve(due[row.task], row) for row in _locked(list(due), served.keys()))
+
+
+def _now(task: Periodic) -> datetime:
+    return clock.business() if task.clock == "business" else clock.wall()
+
+
+def _serve(task: Periodic, row: PeriodicRun) -> int:
+    """Another scheduler may have been quicker: the locked row says what is left to do."""
+    inserted = 0
+    last = row.period_at if row.period_at > EPOCH else None
+    for period in due_periods(last, _now(task), task):
+        inserted += outbox.enqueue(task.task, dedupe_key=f"periodic:{task.task}:{period.isoformat()}")
+        row.period_at = period
     return inserted
 
 
-def _locked(task: str) -> PeriodicRun:
-    """The task's row under a lock, made first where there is none: a lock on nothing would hold nobody up."""
-    insert_once(PeriodicRun, {"task": task, "period_at": EPOCH}, ["task"])
-    return db.session.get_one(PeriodicRun, task, with_for_update=True, populate_existing=True)
+def _locked(names: list[str], known: Collection[str]) -> Sequence[PeriodicRun]:
+    """The tasks' rows, locked in one order; made first where there is none: a lock on nothing would hold nobody up."""
+    for name in sorted(set(names) - set(known)):
+        insert_once(PeriodicRun, {"task": name, "period_at": EPOCH}, ["task"])
+    rows = select(PeriodicRun).where(PeriodicRun.task.in_(names)).order_by(PeriodicRun.task)
+    return db.session.scalars(rows.with_for_update().execution_options(populate_existing=True)).all()

@@ -1,16 +1,19 @@
 """Every page in every state: WCAG 2.2 AA in light and dark, at a desk and on a phone, never wider than its screen.
 
-The quick run judges each sight once, half of them at a desk in light and half on a phone in dark; CI judges both.
+The quick run looks at one sight of each page, half of them at a desk in light and half on a phone in dark; CI looks
+at every state and judges both.
 """
 
 import json
 import os
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from _pytest.mark import ParameterSet
 from axe_playwright_python.base import AXE_SCRIPT
 from flask import Flask
 from playwright.sync_api import Page, expect
@@ -112,7 +115,16 @@ def test_before_anybody_has_come(admin: Page, shots: Path | None) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("sight", pages.ALL, ids=str)
+def _sights() -> Iterator[ParameterSet]:
+    """All of them; the further states of a page belong to the thorough run."""
+    seen: set[str] = set()
+    for sight in pages.ALL:
+        page = sight.path.split("?")[0]
+        yield pytest.param(sight, marks=[pytest.mark.thorough] if page in seen else [], id=sight.name)
+        seen.add(page)
+
+
+@pytest.mark.parametrize("sight", _sights())
 def test_everybody_can_read_it(sight: Sight, cast: dict[str, Member], viewer: Viewer, shots: Path | None) -> None:
     page = viewer.page(_who(sight, cast))
     page.set_viewport_size({"width": DESK, "height": 900})

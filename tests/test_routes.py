@@ -284,6 +284,8 @@ KNOCKS: dict[str, Knock] = {
     "admin_taxes.add": Knock("/admin/taxes/add"),
     "admin_taxes.end": Knock(f"/admin/taxes/{MISSING_ID}/end"),
     "admin_taxes.papers": Knock("/admin/taxes/papers"),
+    "admin_payout.form": Knock(f"{ADMIN}/payout"),
+    "admin_payout.pay_out": Knock(f"{ADMIN}/payout", {"amount": "0", "reason": ""}),
     "admin_refund.form": Knock(f"{ADMIN}/invoices/{MISSING_ID}/refund"),
     "admin_refund.refund": Knock(f"{ADMIN}/invoices/{MISSING_ID}/refund", {"amount": "0", "reason": ""}),
     "admin_transfers.index": Knock("/admin/transfers"),

@@ -181,6 +181,13 @@ class InFull:
         return self.invoice.provider == "transfer"
 
     @property
+    def surplus(self) -> Money | None:
+        """What came in for a paid invoice of ours beyond what it asked: it went to the vendor's balance."""
+        received = sum(payment.amount_minor for payment in self.payments if payment.status != "failed")
+        over = received - self.invoice.paid_minor
+        return self.money(over) if self.is_ours and over > 0 else None
+
+    @property
     def creditable(self) -> Money | None:
         """How much a credit note can still take back (gross); None where there is nothing or it is Stripe's."""
         left = self.invoice.total_minor - self.invoice.credited_minor

@@ -6,6 +6,7 @@ from typing import Any
 from portal.billing import details
 from portal.billing.models import Dispute, Refund
 from portal.identity import queries as identity
+from portal.kit.money import Money
 from portal.notifications import service as notifications
 from portal.notifications.service import Recipient
 from portal.settings import queries as settings
@@ -31,6 +32,25 @@ def refunded(refund: Refund, number: str | None, now: datetime) -> None:
         number=number or "",
         amount=_plain(refund.amount_minor, refund.currency),
         provider=refund.provider,
+    )
+
+
+def paid_out(vendor_id: int, amount: Money, reference: str, now: datetime) -> None:
+    """What stood on the vendor's balance is on its way back; once per transfer."""
+    vendor = identity.vendor(vendor_id)
+    if vendor is None:
+        return
+    notifications.send(
+        "refunded",
+        details.recipient(vendor),
+        dedupe_key=f"paid-out:{vendor_id}:{reference}"[:120],
+        vendor_id=vendor_id,
+        now=now,
+        vendor_code=vendor.code,
+        vendor_name=vendor.name,
+        number="",
+        amount=_plain(amount.minor, amount.currency),
+        provider="transfer",
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from portal.audit import service as audit
 from portal.billing import money_mails, refund_notes
-from portal.billing.models import Dispute, Invoice, Payment, Refund
+from portal.billing.models import BalanceEntry, Dispute, Invoice, Payment, Refund
 from portal.billing.refund_notes import Held
 from portal.billing.refund_rules import LASTING, CameBack, State, further, left_of
 from portal.kit import outbox, tenancy
@@ -81,7 +81,7 @@ def _refundable(row: Any, ours: Held | None) -> Refundable:
     if ours and ours.is_open:
         why_not = N_("This invoice is not paid in full. Reject its transfer first: what came in is the vendor's then.")
     elif ours and not left and row.back < payment.amount_minor:
-        why_not = N_("What is left of it is the vendor's credit. Pay that out on the vendor's page.")
+        why_not = N_("What is left of it stands on the vendor's balance. Pay that out on the vendor's page.")
     elif row.disputed:
         why_not = N_("The cardholder's bank has taken this payment back or is about to: answer the dispute at Stripe.")
     elif not left:
@@ -162,15 +162,22 @@ def _check(payment: Refundable, wish: Wish) -> None:
     if not 0 < wish.amount_minor <= payment.left.minor:
         raise Invalid(fields={"amount": N_("Please enter an amount that is more than zero and not more than is left.")})
     if payment.provider == "transfer":
-        _check_reference(wish.reference)
+        check_reference(wish.reference)
 
 
-def _check_reference(reference: str) -> None:
+def payout_cause(reference: str) -> str:
+    """What a vendor's balance is told when the operator's transfer of this reference paid it out."""
+    return f"payout:{reference}"[:120]
+
+
+def check_reference(reference: str) -> None:
+    """Invalid at the field ``reference`` without one, or when a transfer of the operator's was written down before."""
     if not reference:
         raise Invalid(fields={"reference": N_("Write the reference of the transfer by which you sent it back.")})
     known = select(Refund.id).where(Refund.provider == "transfer", Refund.reference == reference)
     with tenancy.unscoped("one transfer is written down once, whosever money it sends back"):
-        taken = db.session.scalar(known) is not None
+        paid_out = select(BalanceEntry.id).where(BalanceEntry.cause == payout_cause(reference))
+        taken = db.session.scalar(known) is not None or db.session.scalar(paid_out) is not None
     if taken:
         raise Invalid(fields={"reference": N_("A refund with this reference is written down already.")})
 

@@ -16,7 +16,7 @@ from portal.kit.errors import Conflict, Invalid, NotFound, Unavailable
 from portal.kit.money import Money
 from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
-from portal.subscriptions import changes, coming_flows, queries, remote, service, transfer_changes
+from portal.subscriptions import changes, coming_flows, queries, remote, service, transfer_changes, transfer_renewals
 from portal.subscriptions.flows import figures, offered, release_schedule, sync
 from portal.subscriptions.history import expect_version, lock
 from portal.subscriptions.rules import ChangeState, Ended, Provider, When, next_charge, preview_holds
@@ -45,7 +45,8 @@ def preview_change(vendor_id: int, price_id: int, when: When, at: datetime | Non
     """What changing to ``price_id`` would cost, to the cent, without changing anything.
 
     Without a provider (a trial) and for the next cycle nothing is due now. ``at`` computes a preview that was shown
-    before once more, for its own second, while it may still be confirmed. Invalid for a price that is not offered.
+    before once more, for its own second, while it may still be confirmed. Invalid for a price that is not offered,
+    Conflict ``paid_ahead`` while a period that is paid by transfer has not begun.
     """
     held = queries.held(vendor_id)
     price, tier = offered(price_id, vendor_id)
@@ -53,6 +54,8 @@ def preview_change(vendor_id: int, price_id: int, when: When, at: datetime | Non
         raise Conflict(N_("Stripe does not know this price yet. Please try again in a few minutes."), code="not_pushed")
     now = clock.business()
     free = _free(when, tier, price, held, now)
+    if held.provider == Provider.TRANSFER:
+        transfer_renewals.refuse_preview(vendor_id, held.period_end)
     if held.provider == Provider.TRANSFER and when == When.NOW:
         return _by_transfer(free, held, at, now)
     if held.provider != Provider.STRIPE or when == When.NEXT or held.stripe_subscription_id is None:

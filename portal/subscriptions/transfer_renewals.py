@@ -22,7 +22,7 @@ from portal.subscriptions.history import lock, note
 from portal.subscriptions.models import TierChange, VendorSubscription
 from portal.subscriptions.proration import Period, period_from
 from portal.subscriptions.rules import ChangeState, Ended, Provider, Status, When
-from portal.subscriptions.transfer_periods import RENEWAL, priced, upcoming, whole_period
+from portal.subscriptions.transfer_periods import FIRST, RENEWAL, priced, upcoming, whole_period
 
 Beside = Callable[[VendorSubscription, Period, str], Sequence[NewLine]]
 
@@ -157,6 +157,20 @@ def refuse_if_paid_ahead(invoice: Invoice | None) -> None:
         raise Conflict(
             N_("The coming period is paid for already. The plan can be changed once it has begun."), code="paid_ahead"
         )
+
+
+def refuse_preview(vendor_id: int, period_end: datetime) -> None:
+    """Conflict ``paid_ahead`` as ``refuse_if_paid_ahead``, for whoever only looks: nothing is locked."""
+    refuse_if_paid_ahead(
+        db.session.scalar(
+            select(Invoice)
+            .where(Invoice.vendor_id == vendor_id, Invoice.provider == Provider.TRANSFER)
+            .where(Invoice.reason.in_((FIRST, RENEWAL)), Invoice.period_start >= period_end)
+            .where(Invoice.status.in_((InvoiceStatus.OPEN, InvoiceStatus.PAID)), Invoice.applied_at.is_(None))
+            .order_by(Invoice.id.desc())
+            .limit(1)
+        )
+    )
 
 
 def take_back(subscription: VendorSubscription, *, by: Actor, now: datetime) -> None:

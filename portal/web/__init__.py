@@ -49,6 +49,7 @@ DOORS: tuple[str, ...] = (
     "admin.vendor_usage",
     "admin.tier_change",
     "admin.refund",
+    "admin.payout",
     "admin.trial",
     "admin.agreed_price",
     "admin.override",

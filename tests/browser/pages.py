@@ -426,6 +426,7 @@ ADMIN = (
     Sight("ticket", "/admin/support?state=all", "support", act=_follows("An offer for Enterprise")),
     Sight("cancel a vendor in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("^Cancel…$")),
     Sight("cancel a trial as a page", "/admin/vendors/{id}/cancel", "admin", "trying"),
+    Sight("nothing to pay out", "/admin/vendors/{id}/payout", "admin", "billed"),
     Sight("refund in the modal", "/admin/vendors/{id}", "admin", "paying", act=_opens("^Refund invoice")),
     Sight(
         "refund, wrong",

@@ -3,14 +3,22 @@
 from datetime import UTC, datetime
 
 import pytest
+from flask.testing import FlaskClient
 
 from portal.billing import balance, papers, refund_flows, refunds
 from portal.billing.models import CreditNote, Invoice, TaxRate
 from portal.billing.refunds import Wish
+from portal.catalog import queries as catalog
+from portal.catalog.rules import Cycle
 from portal.kit import clock
 from portal.kit.errors import Conflict, Invalid
 from portal.kit.unit_of_work import unit_of_work
-from tests.support.stories import Somebody
+from portal.subscriptions import change_flows
+from portal.subscriptions.rules import When
+from tests.reporting.paid import staff_client
+from tests.support import people
+from tests.support.people import text_of
+from tests.support.stories import PASSWORD, Somebody, mails_to
 from tests.transfer.steps import ADMIN, approves, change, orders, payer, rows, waiting
 
 pytestmark = pytest.mark.usefixtures("bank")
@@ -106,3 +114,40 @@ def test_an_invoice_that_is_paid_in_part_is_not_given_back(who: Somebody) -> Non
     (found,) = refunds.of_invoice(other.id, invoice.id)
     assert found.why_not is not None and found.left.minor == 0
     assert waiting(other) is not None
+
+
+def test_staff_pay_out_what_stands_on_the_balance(who: Somebody, client: FlaskClient) -> None:
+    """2.19 was too much: 2.00 are sent back, 0.19 stay for the next invoice."""
+    staff = staff_client(client)
+    here = f"/admin/vendors/{who.id}"
+    assert "Balance Pay out… €2.19" in text_of(staff.get(here))
+    page = f"{here}/payout"
+    sent = {"seen": "219", "amount": "2.00", "reference": "SEPA 7", "reason": "Paid too much"}
+    assert "not more than is left" in text_of(people.post(staff, page, {**sent, "amount": "2.20"}))
+    assert people.post(staff, page, {**sent, "reference": ""}).status_code == 422
+    assert people.post(staff, page, sent).status_code == 303
+    assert balance.balance(who.id, "EUR").minor == 19
+    assert people.post(staff, page, sent).status_code == 409, "somebody still looks at the page from before"
+    assert people.post(staff, page, {**sent, "seen": "19", "amount": "0.19"}).status_code == 422, "the same transfer"
+    with pytest.raises(Invalid):
+        sends_back(who, 100, "SEPA 7")
+    assert balance.balance(who.id, "EUR").minor == 19 and mails_to(who)["refunded"] == 1
+    assert "Credit paid out" in text_of(staff.get(f"{here}?tab=audit"))
+    people.sign_in(client, who.email, PASSWORD)
+    assert "€0.19 stands on your balance" in text_of(client.get(f"/vendor/{who.code}/billing"))
+
+
+def test_what_is_paid_ahead_and_what_was_too_much_is_said(who: Somebody, client: FlaskClient) -> None:
+    """The trial runs for another 14 days; the month after it is paid, so its price stands."""
+    people.sign_in(client, who.email, PASSWORD)
+    (invoice,) = rows(Invoice, who)
+    paper = text_of(client.get(f"/vendor/{who.code}/invoices/{invoice.id}"))
+    assert "Kept on the balance more than this invoice asked for €2.19" in paper
+    assert "10115 Berlin Germany" in paper
+    assert "Can be chosen from 29 Jan 2027 on" in text_of(client.get(f"/vendor/{who.code}/plans"))
+    refused = client.get(f"/vendor/{who.code}/plans/change")
+    assert refused.status_code == 409 and "The coming period is paid for already" in text_of(refused)
+    business = catalog.offer("business", Cycle.MONTHLY)
+    assert business is not None
+    with pytest.raises(Conflict):
+        change_flows.preview_change(who.id, business.id, When.NOW)

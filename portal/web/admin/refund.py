@@ -61,7 +61,7 @@ class RefundForm(Form):
             self.seen.data = ",".join(f"{each.payment_id}:{each.left.minor}" for each in payments)
         if choices and self.payment.data is None:
             self.payment.data = str(choices[0].payment_id)
-            self.amount.data = _typed(choices[0].left)
+            self.amount.data = typed(choices[0].left)
 
     def wish(self, payments: list[Refundable]) -> Wish:
         """What is asked for; Invalid at the field for more decimals than the currency has."""
@@ -72,7 +72,8 @@ class RefundForm(Form):
         return Wish(chosen.payment_id, amount, self.reason.data, left, self.reference.data or "")
 
 
-def _typed(amount: Money) -> str:
+def typed(amount: Money) -> str:
+    """An amount as people type it: 48.39."""
     digits = minor_digits(amount.currency)
     text = str(amount.minor).rjust(digits + 1, "0")
     return f"{text[:-digits]}.{text[-digits:]}" if digits else text

@@ -9,10 +9,12 @@ from flask_babel import gettext as _
 from wtforms import HiddenField
 from wtforms.validators import Regexp
 
+from portal.billing import balance
 from portal.billing import queries as billing
 from portal.identity.rules import StaffKind
 from portal.kit import clock
 from portal.kit.errors import Conflict, NotFound
+from portal.kit.money import Money
 from portal.reporting import vendor_detail
 from portal.settings import queries as settings
 from portal.subscriptions import change_flows, queries
@@ -189,4 +191,17 @@ def _meters(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
 def _money(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
     found = billing.latest(vendor_id, INVOICES)
     may_change = signed_in.person().staff in MAY_CHANGE
-    return {"vendor_id": vendor_id, "overview": overview, "invoices": found, "may_change": may_change}
+    return {
+        "vendor_id": vendor_id,
+        "overview": overview,
+        "invoices": found,
+        "may_change": may_change,
+        "on_balance": on_balance(vendor_id, overview),
+    }
+
+
+def on_balance(vendor_id: int, overview: Overview | None) -> Money | None:
+    """Money that stands with us for who pays by transfer."""
+    if overview is None or overview.provider != Provider.TRANSFER or overview.amount is None:
+        return None
+    return balance.balance(vendor_id, overview.amount.currency)

@@ -115,6 +115,8 @@ def error_text(error: PortalError) -> str:
 
 def init_app(app: Flask) -> None:
     """Register the filters."""
+    from portal.web.kit import line_words  # It formats with what stands here.
+
     app.jinja_env.filters.update(
         money=money,
         day=day,
@@ -126,4 +128,5 @@ def init_app(app: Flask) -> None:
         error_text=error_text,
         translated=translated,
         dispute_reason=dispute_words.reason,
+        line_words=line_words.said,
     )

@@ -5,7 +5,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from portal.billing.listing import InFull, Shown
-from portal.web.kit import paper_words
+from portal.web.kit import countries, paper_words
 
 _TONES = {
     Shown.OPEN: "info",
@@ -103,4 +103,5 @@ def helpers() -> dict[str, Any]:
         "refund_of": refund,
         "dispute_of": dispute,
         "tax_label": paper_words.tax_label,
+        "country_of": countries.name,
     }

@@ -10,7 +10,7 @@ from portal.billing import documents, payment_slip, references
 from portal.billing.paper import Kind, Line, Paper, TaxLine
 from portal.billing.rules import Category
 from portal.kit.money import Money
-from portal.web.kit import countries, filters
+from portal.web.kit import countries, filters, line_words
 
 #: Where the postcode stands behind the city.
 CITY_FIRST = frozenset({"US", "CA", "AU", "NZ", "GB", "IN", "JP"})
@@ -98,7 +98,7 @@ def _intro(paper: Paper) -> list[str]:
     if paper.kind == Kind.CREDIT_NOTE and paper.corrects:
         return [
             _("This credit note corrects invoice %(number)s.", number=paper.corrects[0]),
-            _("Reason: %(reason)s", reason=paper.reason),
+            _("Reason: %(reason)s", reason=line_words.said(paper.reason)),
         ]
     return []
 
@@ -118,7 +118,7 @@ def _said(paper: Paper, line: Line) -> str:
         return _("All that was left of invoice %(number)s", number=paper.corrects[0])
     if paper.corrects and not line.description:
         return _("Part of invoice %(number)s", number=paper.corrects[0])
-    return line.description
+    return line_words.said(line.description)
 
 
 def _period(start: datetime | None, end: datetime | None) -> str | None:

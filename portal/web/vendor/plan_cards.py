@@ -134,7 +134,7 @@ def _action(
         return Action.NONE if current else Action.BLOCKED
     if held.status != Status.ACTIVE:
         return Action.PAY
-    if held.cancel_at_period_end:
+    if held.cancel_at_period_end or held.paid_until:
         return Action.NONE if current else Action.BLOCKED
     if held.pending and held.pending.state != ChangeState.SCHEDULED:
         return Action.NONE if current else Action.BLOCKED

@@ -169,6 +169,11 @@ def _changeable(vendor: VendorAtDoor) -> Overview:
         raise Conflict(
             N_("An invoice is unpaid. Pay it first, then change the plan."), code="unpaid", action=to_billing
         )
+    if held.paid_until:
+        raise Conflict(
+            N_("The coming period is paid for already. The plan can be changed once it has begun."), code="paid_ahead",
+            action=to_billing,
+        )  # fmt: skip
     if held.cancel_at_period_end or held.cancelled_at is not None:
         raise Conflict(
             N_("Your subscription is cancelled. Take the cancellation back first, then change the plan."),

@@ -163,6 +163,18 @@ def test_given_for_free_with_a_reason_and_taken_away(finance: FlaskClient, vendo
     assert {"addon.added", "addon.removal", "addon.ended"} <= {e.action for e in db.session.query(AuditEntry)}
 
 
+def test_the_form_asks_for_what_the_chosen_addon_needs(finance: FlaskClient, vendor: Someone) -> None:
+    """With JavaScript only its fields are there; without it all of them, since nobody knows yet what is chosen."""
+    path = f"/admin/vendors/{vendor.vendor_id}/add-ons/give"
+    asked = {code: finance.get(f"{path}?price={price_of(code)}", headers=PARTIAL).get_data(as_text=True)
+             for code in ("custom-domain", "premium-ssl", "extra-storage")}  # fmt: skip
+    names = ("domain", "company", "quantity")
+    found = {code: [name for name in names if f'name="{name}"' in page] for code, page in asked.items()}
+    assert found == {"custom-domain": ["domain"], "premium-ssl": ["domain", "company"], "extra-storage": ["quantity"]}
+    whole = finance.get(path).get_data(as_text=True)
+    assert all(f'name="{name}"' in whole for name in names)
+
+
 def test_the_vendors_tab_leads_there(finance: FlaskClient, vendor: Someone) -> None:
     words = text_of(finance.get(f"/admin/vendors/{vendor.vendor_id}?tab=add-ons"))
     assert "Add an add-on" in words

@@ -75,7 +75,7 @@ def test_the_graph_tells_days_and_the_month_before(client: FlaskClient, travel: 
     # 20 against 12: 8 / 12 = 66.7 % more.
     assert "since 15 Feb 2027 20 +67 % since 15 Jan 2027 12" in words
     january = page(client, who, month="2027-01-15")
-    assert "12 from 15 January 2027 to 15 February 2027; 0 in the month before" in january
+    assert "12 from 15 January 2027 to 15 February 2027. Nothing is known of the time before." in january
 
 
 def test_a_level_is_told_as_it_stood_when_the_day_ended(client: FlaskClient, travel: Travel) -> None:
@@ -111,7 +111,7 @@ def test_credits_spent_are_told_by_day(client: FlaskClient, travel: Travel) -> N
     spends(who, 12)
     words = page(client, who, what="credits")
     # 30 + 12 = 42 on the 16th; the grant at sign-up is not spending.
-    assert "42 from 15 January 2027 to 15 February 2027; 0 in the month before. Most on 16 January 2027: 42." in words
+    assert "42 from 15 January 2027 to 15 February 2027. Nothing is known of the time before. Most on 16 January 2027: 42." in words
 
 
 def spends(who: Someone, amount: int) -> None:

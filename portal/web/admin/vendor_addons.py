@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, IntegerField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Optional
 
-from portal.addons import given, purchase, queries
+from portal.addons import domains, given, purchase, queries
 from portal.addons.purchase import Wish
 from portal.addons.queries import Had
 from portal.catalog import addons as catalog
@@ -30,7 +30,7 @@ from portal.web.kit.forms import Form, second
 from portal.web.vendor import addon_words
 
 blueprint = Blueprint("admin_vendor_addons", __name__)
-CHANGED = ("addons-changed", "history-changed", "usage-changed")
+CHANGED = ("addons-changed", "subscription-changed", "history-changed", "usage-changed")
 MAY_CHARGE = frozenset({StaffKind.ADMIN, StaffKind.FINANCE})
 
 
@@ -94,8 +94,8 @@ class RemoveForm(Form):
 @blueprint.get("/admin/vendors/<int:vendor_id>/add-ons/give")
 @audience.staff(StaffKind.SUPPORT, StaffKind.FINANCE)
 def form(vendor_id: int) -> Response:
-    """The add-ons to choose from."""
-    return _give(vendor_id, GiveForm(None), 200)
+    """The add-ons to choose from; for a chosen one, what it is to be set up with."""
+    return _give(vendor_id, GiveForm(request.args if "price" in request.args else None), 200)
 
 
 @blueprint.post("/admin/vendors/<int:vendor_id>/add-ons/give")
@@ -165,7 +165,18 @@ def _sold(started: Started) -> str:
 def _give(vendor_id: int, filled: GiveForm, status: int) -> Response:
     head = vendor_detail.head(vendor_id)
     filled.offer(vendor_id)
-    return responder.respond("admin/addons/give.html", "modal", status=status, head=head, form=filled)
+    return responder.respond(
+        "admin/addons/give.html", "modal", status=status, head=head, form=filled, kind=_kind(filled),
+        may_charge=signed_in.person().staff in MAY_CHARGE,
+    )  # fmt: skip
+
+
+def _kind(filled: GiveForm) -> str | None:
+    """How the chosen add-on is set up, so that only its fields are shown; None: without JavaScript all are."""
+    if not responder.is_partial() or not filled.price.choices:
+        return None
+    sold = {str(price.id): product.provisioning for product in catalog.products() for price in product.prices}
+    return sold.get(str(filled.price.data or filled.price.choices[0][0]))
 
 
 @blueprint.get("/admin/vendors/<int:vendor_id>/add-ons/<int:addon_id>/remove")
@@ -196,7 +207,12 @@ def remove(vendor_id: int, addon_id: int) -> Response:
 
 
 def _remove(vendor_id: int, had: Had, filled: RemoveForm, status: int) -> Response:
-    context: dict[str, Any] = {"head": vendor_detail.head(vendor_id), "had": had, "row": addon_words.row_of(had)}
+    context: dict[str, Any] = {
+        "head": vendor_detail.head(vendor_id),
+        "had": had,
+        "row": addon_words.row_of(had),
+        "name": domains.of_addon(vendor_id, had.id),
+    }
     return responder.respond("admin/addons/remove.html", "modal", status=status, form=filled, words=words, **context)
 
 

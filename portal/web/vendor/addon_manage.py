@@ -6,7 +6,7 @@ from flask import Blueprint, Response, flash, request, url_for
 from flask_babel import gettext as _
 
 from portal.accounts.queries import VendorAtDoor
-from portal.addons import flows, purchase, queries
+from portal.addons import domains, flows, purchase, queries
 from portal.addons.purchase import Wish
 from portal.addons.queries import Card, Had
 from portal.billing import transfer_views
@@ -42,6 +42,7 @@ def _show(vendor: VendorAtDoor, addon_id: int, status: int, wrong: str | None = 
     return responder.respond(
         MANAGE, "modal", status=status, vendor=vendor, row=words.row_of(had), had=had, may_buy=may_buy(vendor),
         history=addon_history.of_addon(vendor.id, addon_id), wrong=wrong, words=words,
+        name=domains.of_addon(vendor.id, addon_id) if had.provisioning == "domain" else None,
     )  # fmt: skip
 
 

@@ -113,8 +113,8 @@ def settle(sandbox: Sandbox, client: FlaskClient) -> None:
         pass
 
 
-def lives_on(sandbox: Sandbox, client: FlaskClient, travel: Any, *, step: int = 6, **delta: float) -> None:
-    """Let business time pass in steps of so many hours; with the conductor's six everything happens on its date.
+def lives_on(sandbox: Sandbox, client: FlaskClient, travel: Any, *, step: int = 24, **delta: float) -> None:
+    """Let business time pass in steps of so many hours; with a day's everything happens on its date.
 
     Longer steps are as if nobody had looked for that long: quicker, for stories in which no reminder matters.
     """

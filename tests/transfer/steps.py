@@ -95,7 +95,7 @@ def held(who: Somebody) -> Overview:
     return found
 
 
-def lives_on(travel: Travel, *, step: int = 6, **delta: float) -> None:
+def lives_on(travel: Travel, *, step: int = 24, **delta: float) -> None:
     """Let time pass in steps of so many hours, with everything on its date."""
     end = travel.now.timestamp() + sum({"days": 86400, "hours": 3600}[k] * v for k, v in delta.items())
     while travel.now.timestamp() < end - 1:

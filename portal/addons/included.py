@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from portal.addons import purchase, service, transfers
 from portal.addons.models import VendorAddon
+from portal.addons.providers.own_domain import wants_registration
 from portal.addons.purchase import Offer
 from portal.addons.rules import AddonStatus, Origin
 from portal.addons.service import New, Paid
@@ -65,8 +66,8 @@ def of_vendor(vendor_id: int, product_id: int | None = None) -> list[VendorAddon
 def set_up(vendor_id: int, product_id: int, config: dict[str, Any], *, actor: Actor, now: datetime) -> VendorAddon:
     """Set up what the tier includes. Once for each product: the same again gives what is there.
 
-    NotFound for what the tier does not bring; PaymentRequired where the plan is closed, and for a domain in a trial
-    without any way to pay: a name that is registered costs us money for a year. Conflict for a name that is there.
+    NotFound for what the tier does not bring; PaymentRequired where the plan is closed, and for a name that is to be
+    registered in a trial without any way to pay: it costs us money for a year. Conflict for a name that is there.
     """
     subscription = lock_if_any(vendor_id)
     if subscription is None or not is_open(Status(subscription.status)):
@@ -77,9 +78,12 @@ def set_up(vendor_id: int, product_id: int, config: dict[str, Any], *, actor: Ac
     known = of_vendor(vendor_id, product_id)
     if known:
         return known[0]
-    if plan.provisioning == "domain" and subscription.provider == Provider.NONE:
+    if plan.provisioning == "domain" and subscription.provider == Provider.NONE and wants_registration(config):
         raise PaymentRequired(
-            N_("Your plan includes a domain. It is registered as soon as there is a way to pay for the plan."),
+            N_(
+                "Your plan includes a domain. It is registered as soon as there is a way to pay for the plan; one that "
+                "you have already can be pointed here now."
+            ),
             code="trial",
         )
     product = purchase.product(product_id)

@@ -17,11 +17,15 @@ from portal.subscriptions import change_flows
 from portal.subscriptions.history import lock, note
 from portal.subscriptions.rules import Provider, Status, When
 from tests.addons.buying import MYSHOP, live, price_of, row
+from tests.support.far_servers import Namecheap
+from tests.support.outside import account
 from tests.support.stories import Somebody, mails_to
 from tests.support.travel import Travel
 from tests.transfer.steps import approves, change, held, lives_on, orders, payer, rows, waiting
 
 pytestmark = pytest.mark.usefixtures("bank")
+
+__all__ = ["account"]
 
 
 @pytest.fixture
@@ -42,9 +46,10 @@ def product(code: str) -> int:
     return found
 
 
-def sets_up(who: Somebody, code: str = "custom-domain") -> int:
+def sets_up(who: Somebody, code: str = "custom-domain", config: dict[str, str] | None = None) -> int:
     with unit_of_work():
-        made = included.set_up(who.id, product(code), dict(MYSHOP), actor=who.actor, now=clock.business())
+        given = dict(config or MYSHOP)
+        made = included.set_up(who.id, product(code), given, actor=who.actor, now=clock.business())
         found = made.id
     jobs.run_all()
     return found
@@ -74,13 +79,16 @@ def test_what_the_tier_does_not_bring_is_not_there(who: Somebody) -> None:
         sets_up(who, "premium-ssl")
 
 
-def test_a_domain_waits_for_a_way_to_pay() -> None:
-    """A trial without a card: the name would cost the operator a year."""
+def test_a_name_to_be_registered_waits_for_a_way_to_pay(account: Namecheap) -> None:
+    """A trial without a card: registering would cost the operator a year; pointing a name here costs nothing."""
     trial = payer("professional", "bob@shop.example", "Bob's Shop")
-    with pytest.raises(PaymentRequired) as refused:
-        sets_up(trial)
-    assert refused.value.code == "trial"
+    for how in ({}, {"how": "register"}):
+        with pytest.raises(PaymentRequired) as refused:
+            sets_up(trial, config={**MYSHOP, **how})
+        assert refused.value.code == "trial"
     assert live(trial) == []
+    sets_up(trial, config={**MYSHOP, "how": "own"})
+    assert [had.origin for had in live(trial)] == [Origin.INCLUDED]
 
 
 def test_storage_is_there_at_once_and_goes_with_the_tier(who: Somebody) -> None:

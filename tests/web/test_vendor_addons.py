@@ -153,7 +153,7 @@ def test_who_owes_is_told_to_pay_first(client: FlaskClient, sandbox: Sandbox) ->
 
 def test_included_is_set_up_without_payment_once_there_is_a_way_to_pay(client: FlaskClient, sandbox: Sandbox) -> None:
     who = owner(client, tier="professional")
-    refused = post(client, way(who, "custom-domain", "included"), DOMAIN)
+    refused = post(client, way(who, "custom-domain", "included"), {**DOMAIN, "how": "register"})
     assert refused.status_code == 402 and "as soon as there is a way to pay" in text_of(refused)
     with unit_of_work():
         subscription = lock(who.vendor_id)

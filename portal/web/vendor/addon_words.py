@@ -9,6 +9,7 @@ from flask_babel import ngettext
 from portal.addons.queries import Card, Had, Option
 from portal.addons.rules import AddonStatus, Origin
 from portal.catalog.rules import METRIC_NAMES, Cycle, Metric
+from portal.kit import clock
 from portal.kit.money import Money
 from portal.web.kit.filters import day, money, number, translated
 
@@ -126,6 +127,8 @@ def _note(had: Had) -> str:
         becomes = size(had.provisioning, variant, had.next_quantity, had.grants)
         return _("Changes to %(size)s on %(date)s", size=becomes, date=day(had.period_end))
     if had.status == AddonStatus.PENDING_SETUP and had.promised_at is not None:
+        if had.promised_at <= clock.business():
+            return _("Not ready yet: the steps say what it waits for")
         return _("Ready by %(date)s", date=day(had.promised_at))
     return ""
 

@@ -36,6 +36,8 @@ NEEDED = frozenset(
         "refund.updated",
         "charge.dispute.created",
         "charge.dispute.closed",
+        "credit_note.created",
+        "credit_note.voided",
     }
 )
 

@@ -186,6 +186,10 @@ class StripeGateway:
         """Every refund of a payment, newest first, whoever made it."""
         return list(self._all(lambda: self._v1.refunds.list({"payment_intent": payment_intent_id, "limit": 100})))
 
+    def credit_notes(self, invoice_id: str) -> list[Document]:
+        """The credit notes of an invoice, voided ones too, newest first."""
+        return list(self._all(lambda: self._v1.credit_notes.list({"invoice": invoice_id, "limit": 100})))
+
     def dispute(self, dispute_id: str) -> Document:
         """A dispute as it is now."""
         return self._call(lambda: self._v1.disputes.retrieve(dispute_id))

@@ -28,6 +28,7 @@ KINDS = (
     "charge",
     "refund",
     "dispute",
+    "credit_note",
     "setup_intent",
     "payment_method",
     "tax_rate",

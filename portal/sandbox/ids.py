@@ -22,6 +22,7 @@ PREFIXES = {
     "setup_intent": "seti_",
     "refund": "re_",
     "dispute": "du_",
+    "credit_note": "cn_",
     "tax_rate": "txr_",
     "invoiceitem": "ii_",
     "event": "evt_",

@@ -3,6 +3,7 @@
 from portal.sandbox import (
     catalog,
     checkout,
+    credit_notes,
     customers,
     disputes,
     endpoints,
@@ -33,6 +34,7 @@ CALLS: list[Call] = [
     *setup_mode.CALLS,
     *refunds.CALLS,
     *disputes.CALLS,
+    *credit_notes.CALLS,
     *taxes.CALLS,
 ]
 

@@ -20,6 +20,7 @@ PARENTS = {
     "charge": ("payment_intent",),
     "refund": ("payment_intent",),
     "dispute": ("payment_intent",),
+    "credit_note": ("invoice",),
     "subscription_schedule": ("subscription",),
     "checkout.session": ("subscription",),
 }

@@ -61,6 +61,7 @@ class Ours:
     past: frozenset[str]
     own_addons: frozenset[str]
     invoices: Mapping[str, tuple[str | None, str, int, int, str, bool]]
+    credited: Mapping[str, int]
 
 
 def compare(vendor_id: int) -> list[Difference]:
@@ -106,17 +107,17 @@ def _ours(vendor_id: int, customer_id: str) -> Ours:
     if overview and overview.amount and overview.cycle:
         tariff = Tariff(overview.tier_name, overview.amount, overview.cycle)
     change = changes.under_way(present.id) if present else None
-    rows = db.session.execute(
+    rows = list(db.session.execute(
         select(
             Invoice.stripe_invoice_id, Invoice.number, Invoice.status, Invoice.total_minor, Invoice.paid_minor,
-            Invoice.currency, Invoice.applied_at,
+            Invoice.currency, Invoice.applied_at, Invoice.credited_minor,
         ).where(Invoice.vendor_id == vendor_id, Invoice.stripe_invoice_id.is_not(None))
-    )  # fmt: skip
+    ))  # fmt: skip
     invoices = {str(r[0]): (r[1], str(r[2]), r[3], r[4], r[5], r[6] is not None) for r in rows}
     return Ours(
         customer_id, present, tariff, overview.payment_method if overview else None,
         ChangeState(change.state) if change else None, _ever_held(vendor_id),
-        addons.subscriptions_of(vendor_id), invoices,
+        addons.subscriptions_of(vendor_id), invoices, {str(r[0]): r[7] for r in rows},
     )  # fmt: skip
 
 
@@ -212,6 +213,8 @@ def _invoices(ours: Ours, documents: list[Document]) -> Iterator[Difference]:
             ]
         if status == document["status"] == "paid" and not applied:
             pairs.append(("invoice_rights", "waiting", "paid"))
+        credited = document["pre_payment_credit_notes_amount"] + document["post_payment_credit_notes_amount"]
+        pairs.append(("credited", Money(ours.credited.get(ident, 0), theirs), Money(credited, theirs)))
         for field, before, after in pairs:
             if before != after:
                 yield Difference(field, before, after, ident, str(number or label))

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from portal.addons import flows as addon_flows
 from portal.addons import queries as addons
-from portal.billing import dispute_flows, methods, refund_flows
+from portal.billing import dispute_flows, methods, note_flows, refund_flows
 from portal.checkout import addon_flows as addon_orders
 from portal.checkout import flows as checkout
 from portal.checkout import method_flows
@@ -78,6 +78,7 @@ def _route(kind: str) -> Callable[[Document], Outcome]:
         ("charge.refund", _money_back),
         ("refund.", _money_back),
         ("charge.dispute.", _dispute),
+        ("credit_note.", _credit_note),
     )
     return next(
         (route for prefix, route in routes if kind.startswith(prefix)), lambda _: ("ignored", None, "not needed")
@@ -142,6 +143,15 @@ def _dispute(subject: Document) -> Outcome:
     if vendor_id is None and _payment(reference):
         vendor_id, _reference = dispute_flows.follow(str(subject.get("id")))
     return ("handled", vendor_id, None) if vendor_id else ("ignored", None, "no payment of ours")
+
+
+def _credit_note(subject: Document) -> Outcome:
+    """One that was written or voided in Stripe's dashboard; its invoice may not have come yet."""
+    invoice_id = str(id_of(subject.get("invoice")))
+    vendor_id = note_flows.follow(invoice_id)
+    if vendor_id is None and _invoice(stripe.current().invoice(invoice_id))[0] == "handled":
+        vendor_id = note_flows.follow(invoice_id)
+    return ("handled", vendor_id, None) if vendor_id else ("ignored", None, "no invoice of ours")
 
 
 def _payment(reference: str) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from portal.audit import service as audit
-from portal.billing import dispute_flows, refund_flows
+from portal.billing import dispute_flows, note_flows, refund_flows
 from portal.checkout import flows as checkout
 from portal.checkout import method_flows
 from portal.gateways import stripe
@@ -18,7 +18,7 @@ from portal.stripe_events.difference import Difference
 from portal.subscriptions import queries as subscriptions
 
 #: Fields that are about money that went back, and about what is paid with.
-MONEY = ("refunded", "disputed", "payment_")
+MONEY = ("refunded", "disputed", "credited", "payment_")
 __all__ = ["Difference", "compare", "repair"]
 
 
@@ -64,6 +64,8 @@ def _follow_money(vendor_id: int, customer_id: str, found: list[Difference]) -> 
     """What went back (of payments that were only just mirrored, too), then the payment methods."""
     if any(each.field.startswith(("invoice", "order")) for each in found):
         found = [*found, *compare_money.of_money_back(vendor_id, customer_id)]
+    for ident in _subjects(found, "credited"):
+        note_flows.follow(ident)
     for reference in _subjects(found, "refunded"):
         refund_flows.follow(reference)
     for reference in _subjects(found, "disputed"):

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from portal.audit.models import AuditEntry
 from portal.billing import refund_flows, refunds
-from portal.billing.models import Dispute, Invoice, Payment, Refund
+from portal.billing.models import CreditNote, Dispute, Invoice, Payment, Refund
 from portal.billing.refund_rules import State, further, left_of
 from portal.billing.refunds import Wish
 from portal.gateways.stripe import StripeMismatch
@@ -21,6 +21,7 @@ from portal.kit.models import OutboxJob
 from portal.kit.unit_of_work import unit_of_work
 from portal.notifications.models import SentMail
 from portal.settings import service as settings
+from portal.stripe_events import reconcile
 from portal.subscriptions import queries as subscriptions
 from tests.stripe_events.life import end_trial
 from tests.subscriptions.conftest import ADMIN, OTHER_ADMIN, payer, pushed
@@ -268,3 +269,40 @@ def test_states_only_go_forward() -> None:
         for later in order[i:]:
             assert further(earlier, later) == later == further(later, earlier)
     assert (left_of(100, 30), left_of(100, 130)) == (70, 0)
+
+
+def test_a_credit_note_of_stripes_dashboard_stands_beside_the_invoice(
+    client: FlaskClient, pushed: Sandbox, payer: Somebody
+) -> None:
+    """Half of 99.00, rounded up, then half of the rest: 49.50 and 24.75. The second one is voided again."""
+    document = stripe_get(pushed, "invoices")["data"][0]["id"]
+    for _ in range(2):
+        pushed.post(f"/_sandbox/objects/{document}/credit")
+    settle(pushed, client)
+    assert credited(payer) == (7425, [4950, 2475])
+    newest = stripe_get(pushed, "credit_notes", invoice=document)["data"][0]
+    pushed.post(f"/_sandbox/objects/{newest['id']}/void")
+    settle(pushed, client)
+    assert credited(payer) == (4950, [4950])
+    (note,) = db.session.query(CreditNote).filter_by(vendor_id=payer.id)
+    assert (note.provider, note.reason, note.subtotal_minor + note.tax_minor) == ("stripe", "order change", 4950)
+
+
+def test_a_credit_note_of_which_no_event_came_is_found_at_night(
+    client: FlaskClient, pushed: Sandbox, payer: Somebody
+) -> None:
+    document = stripe_get(pushed, "invoices")["data"][0]["id"]
+    pushed.post(f"/_sandbox/objects/{document}/credit")  # and nothing is delivered
+    (found,) = reconcile.compare(payer.id)
+    assert (found.field, found.ours.minor, found.theirs.minor) == ("credited", 0, 4950)
+    db.session.rollback()
+    assert [each.field for each in reconcile.repair(payer.id)] == ["credited"]
+    assert credited(payer) == (4950, [4950])
+
+
+def credited(who: Somebody) -> tuple[int, list[int]]:
+    """What the invoice says is credited, and its credit notes."""
+    db.session.rollback()
+    invoice = db.session.query(Invoice).filter_by(vendor_id=who.id).one()
+    notes = db.session.query(CreditNote).filter_by(vendor_id=who.id).order_by(CreditNote.id)
+    return invoice.credited_minor, [note.total_minor for note in notes]

@@ -170,6 +170,8 @@ def _money_back(tell: Teller, customer: str) -> None:
     expand = ["invoice.payments", "payment_intent.latest_charge", "line_items"]
     done = tell("GET /v1/checkout/sessions/{}", session["id"], expand=expand)
     intent = done["payment_intent"]
+    requests.post(f"{tell.box.url}/_sandbox/objects/{done['invoice']['id']}/credit", timeout=10)
+    tell("GET /v1/credit_notes", invoice=done["invoice"]["id"])
     refund = tell("POST /v1/refunds", payment_intent=intent["id"], amount=1000, reason="requested_by_customer")
     tell("GET /v1/refunds", payment_intent=intent["id"])
     tell("GET /v1/refunds/{}", refund["id"], expand=["charge", "payment_intent"])

@@ -50,6 +50,7 @@ def _field(difference: Difference) -> str:
         "payment_method": _("Payment method"),
         "payment_default": _("Payment method that pays"),
         "refunded": _("Invoice %(number)s, given back", number=difference.label),
+        "credited": _("Invoice %(number)s, credited", number=difference.label),
         "disputed": _("Invoice %(number)s, payment disputed", number=difference.label),
         "change": _("Change of tier"),
         "subscription": _("Subscription"),

@@ -199,7 +199,7 @@ def test_a_dispute_of_a_card_payment_warns(client: FlaskClient, sandbox: Sandbox
         )  # fmt: skip
     words = text_of(client.get(f"/vendor/{who.code}/invoices/{invoice.id}"))
     assert "The cardholder's bank asks for this payment back" in words
-    assert "dp_1 -€99.00 Needs an answer" in words
+    assert "dp_1 The cardholder says that the payment was not theirs -€99.00 Needs an answer" in words
 
 
 def test_the_pdf_is_a_private_file_with_everything_in_it(client: FlaskClient) -> None:

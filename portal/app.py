@@ -3,13 +3,15 @@
 import importlib
 import os
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, Request, Response, g, has_request_context, request, session
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_babel import Babel
 from flask_wtf import CSRFProtect
+from itsdangerous import BadSignature
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
@@ -55,14 +57,41 @@ class Portal(Flask):
         return func
 
 
+class PageSession(SecureCookieSession):
+    """A cookie's session that knows when it was signed; None for one that is new."""
+
+    signed_at: datetime | None = None
+
+
 class PageSessions(SecureCookieSessionInterface):
     """Cookies are for people: whoever brings a key or a token is no person with a cookie."""
+
+    session_class = PageSession
+    #: A cookie in use is signed anew once a day, not with every answer: that took a tenth of a fragment.
+    RENEWED_AFTER = timedelta(days=1)
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """The cookie's session; for programs an empty one that cannot be written."""
         if "Authorization" in request.headers and request.path.startswith("/api/"):
             return self.make_null_session(app)
-        return super().open_session(app, request)
+        signer, value = self.get_signing_serializer(app), request.cookies.get(self.get_cookie_name(app))
+        if signer is None or not value:
+            return super().open_session(app, request)
+        try:
+            data, signed_at = signer.loads(value, max_age=app.permanent_session_lifetime.total_seconds(),
+                                           return_timestamp=True)  # fmt: skip
+        except BadSignature:
+            return self.session_class()
+        session = self.session_class(data)
+        session.signed_at = signed_at
+        return session
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
+        """Where something in it changed, and once a day where it is to last."""
+        if session.modified or not session.permanent:
+            return bool(session.modified)
+        signed_at = getattr(session, "signed_at", None)
+        return signed_at is None or clock.wall() - signed_at > self.RENEWED_AFTER
 
 
 class RowId(IntegerConverter):

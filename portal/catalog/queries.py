@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, cast, literal, null, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, String, bindparam, cast, literal, null, or_, select, union_all
 from sqlalchemy.engine import Row
 
 from portal.catalog.models import (
@@ -189,19 +189,25 @@ def _tier(row: AnyRow, parts: _Parts, prices: Iterable[Price]) -> Tier:
 
 def _live_prices(tier_ids: Sequence[int]) -> dict[int, list[Price]]:
     """Live public prices per tier, monthly before yearly, by currency."""
-    live = TierPrice.valid_until.is_(None) & TierPrice.vendor_id.is_(None)
     found: dict[int, list[Price]] = defaultdict(list)
-    for row in db.session.execute(select(*_PRICE).where(TierPrice.tier_id.in_(tier_ids), live)):
+    for row in db.session.execute(_LIVE, {"tiers": list(tier_ids)}):
         found[row.tier_id].append(_price(row))
     for prices in found.values():
         prices.sort(key=lambda p: (p.amount.currency, _CYCLES[p.cycle]))
     return found
 
 
+_LIVE = select(*_PRICE).where(
+    TierPrice.tier_id.in_(bindparam("tiers", expanding=True, type_=BigId)),
+    TierPrice.valid_until.is_(None),
+    TierPrice.vendor_id.is_(None),
+)
+
+
 def _parts(tier_ids: Sequence[int]) -> dict[int, _Parts]:
     """Limits, features and included add-ons of these tiers in one query, each in the order of its own kind."""
     found: dict[int, _Parts] = defaultdict(lambda: _Parts({}, {}, []))
-    for row in db.session.execute(_parts_statement(tier_ids)):
+    for row in db.session.execute(_PARTS, {"tiers": list(tier_ids)}):
         mine = found[row.tier_id]
         if row.kind == "limit":
             mine.limits[row.key] = row.number
@@ -212,7 +218,8 @@ def _parts(tier_ids: Sequence[int]) -> dict[int, _Parts]:
     return found
 
 
-def _parts_statement(tier_ids: Sequence[int]) -> AnySelect:
+def _parts_statement() -> AnySelect:
+    tier_ids = bindparam("tiers", expanding=True, type_=BigId)
     no_text, no_number = cast(null(), String), cast(null(), BigId)
     limits = select(
         TierLimit.tier_id,
@@ -247,3 +254,7 @@ def _parts_statement(tier_ids: Sequence[int]) -> AnySelect:
     )
     every = union_all(limits, features, addons).subquery()
     return select(every).order_by(every.c.kind, every.c.place, every.c.key, every.c.text)
+
+
+#: Built once: building it took longer than its answer.
+_PARTS = _parts_statement()

@@ -5,10 +5,14 @@ that a repeated job or a second click repeats the answer and not the effect.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from portal.kit.errors import Conflict, Forbidden, Invalid, NotFound, PaymentRequired, PortalError, Unavailable
+from portal.gateways.stripe_transport import CardRefused as CardRefused
+from portal.gateways.stripe_transport import StripeMismatch as StripeMismatch
+from portal.gateways.stripe_transport import StripeNotConfigured as StripeNotConfigured
+from portal.gateways.stripe_transport import client, translated
+from portal.kit.errors import Forbidden, Invalid
 from portal.kit.text import N_
 from portal.kit.unit_of_work import assert_no_transaction
 
@@ -19,27 +23,6 @@ Params = dict[str, Any]
 Document = dict[str, Any]
 
 _gateway: "StripeGateway | None" = None
-
-
-class StripeNotConfigured(PortalError):
-    """This installation runs without Stripe."""
-
-    status, code = 503, "stripe_not_configured"
-    message = N_("Card payment is not set up here. Please write to support.")
-
-
-class CardRefused(PaymentRequired):
-    """The card was declined or must be confirmed by its owner; ``detail`` is Stripe's sentence for the customer."""
-
-    code = "card_refused"
-    message = N_("The card was refused: %(detail)s Nothing was changed.")
-
-
-class StripeMismatch(Conflict):
-    """Stripe does not take this in the state that the object is in now."""
-
-    code = "stripe_refused"
-    message = N_("Stripe does not allow this now: %(detail)s")
 
 
 def configure(secret_key: str, api_base: str, max_retries: int) -> None:
@@ -69,29 +52,35 @@ class StripeGateway:
         self._tax_rates: dict[str, Document] = {}
 
     @property
-    def _v1(self) -> Any:
+    def _client(self) -> "StripeClient":
         if self._made is None:
-            import stripe
+            self._made = client(self._key, self._base, self._retries)
+        return self._made
 
-            bases: Any = {"api": self._base} if self._base else {}
-            self._made = stripe.StripeClient(
-                self._key,
-                max_network_retries=self._retries,
-                base_addresses=bases,
-                http_client=stripe.RequestsClient(timeout=(3.05, 20)),
-            )
-        return self._made.v1
+    @property
+    def _v1(self) -> Any:
+        return self._client.v1
+
+    def _read(self, path: str, *expand: str) -> Document:
+        """What events make us ask for most, as it is on the wire: the SDK's objects around it cost more than the call.
+
+        Signing, retries and errors are the SDK's.
+        """
+        assert_no_transaction()
+        with translated():
+            document: Document = self._client.raw_request("get", path, expand=list(expand)).data
+            return document
 
     def _call(self, call: Callable[[], Any]) -> Document:
         assert_no_transaction()
-        with _translated():
+        with translated():
             document: Document = call().to_dict()
             return document
 
     def _all(self, call: Callable[[], Any]) -> Iterator[Document]:
         """Every object of a list, page after page."""
         assert_no_transaction()
-        with _translated():
+        with translated():
             for item in call().auto_paging_iter():
                 yield item.to_dict()
 
@@ -222,8 +211,9 @@ class StripeGateway:
         """A subscription as it is now, with its default payment method and its latest invoice with that one's payments
         (``in_full`` gives the rest of the invoice).
         """
-        expand = ["default_payment_method", "latest_invoice.payments"]
-        return self._call(lambda: self._v1.subscriptions.retrieve(subscription_id, {"expand": expand}))
+        return self._read(
+            f"/v1/subscriptions/{quote(subscription_id, safe='')}", "default_payment_method", "latest_invoice.payments"
+        )
 
     def subscriptions(self, customer_id: str) -> list[Document]:
         """A customer's subscriptions with their default payment methods, ended ones too."""
@@ -297,7 +287,7 @@ class StripeGateway:
     # invoices and events ------------------------------------------------------------------------------------------
     def invoice(self, invoice_id: str) -> Document:
         """An invoice as it is now, with its payments, all its lines, and the tax rates that it names in full."""
-        return self.in_full(self._call(lambda: self._v1.invoices.retrieve(invoice_id, {"expand": ["payments"]})))
+        return self.in_full(self._read(f"/v1/invoices/{quote(invoice_id, safe='')}", "payments"))
 
     def in_full(self, invoice: Document) -> Document:
         """An invoice that came with its payments, completed by what Stripe gives apart: a hundredth line, tax rates."""
@@ -378,25 +368,3 @@ def verify(payload: bytes, signature: str, secrets: list[str]) -> Document:
     refused = Forbidden(N_("The signature does not fit."), code="bad_signature")
     refused.status = 400
     raise refused
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    import stripe
-
-    try:
-        yield
-    except stripe.CardError as error:
-        raise CardRefused(detail=error.user_message or error.code or "") from error
-    except stripe.IdempotencyError as error:
-        raise PortalError(code="stripe_idempotency") from error
-    except stripe.InvalidRequestError as error:
-        if error.code == "resource_missing":
-            raise NotFound(code="stripe_missing") from error
-        raise StripeMismatch(detail=error.user_message or str(error)) from error
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        raise Unavailable(code="stripe_key") from error
-    except (stripe.RateLimitError, stripe.APIConnectionError, stripe.APIError) as error:
-        # ``answered``: Stripe said 500, and says it again for the same key; else nobody knows what happened.
-        answered = getattr(error, "http_status", None) == 500
-        raise Unavailable(code="stripe_unavailable", answered=answered) from error

@@ -80,12 +80,12 @@ class Direct:
 
     @cached_property
     def _shape(self) -> Any:
-        return namedtuple("_Row", self._statement.selected_columns.keys())
+        return namedtuple("_Row", self._statement.exported_columns.keys())
 
     @cached_property
     def _converted(self) -> list[tuple[int, Callable[[Any], Any]]]:
         """What the columns' types make of values: moments come in the connection's zone, and leave in UTC."""
         dialect = db.engine.dialect
-        types = [column.type.dialect_impl(dialect) for column in self._statement.selected_columns]
+        types = [column.type.dialect_impl(dialect) for column in self._statement.exported_columns]
         made = [kind.result_processor(dialect, None) for kind in types]
         return [(place, convert) for place, convert in enumerate(made) if convert is not None]

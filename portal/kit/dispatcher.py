@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 QUEUE = "portal"
 WAKE = "portal:wake"
-EXECUTE = "portal.kit.jobs.execute"
+EXECUTE = "portal.kit.jobs.execute_batch"
+#: What is handed out at once goes into so many messages where there is enough of it, so that several workers share it.
+SHARES = 4
+#: Wall seconds that one job of a message may take.
+PATIENCE = 180
 logger = log.get(__name__)
 
 
@@ -56,26 +60,39 @@ def dispatch(redis: Redis) -> int:
     """Claim due jobs and push them to the queue; returns how many. A refused push gives the claim back."""
     with unit_of_work():
         claims = outbox.claim_due()
-    unsent: list[Claim] = list(claims)
+    unsent = messages(claims)
     try:
         queue = _queue(redis)
-        for claim in claims:
-            queue.enqueue(
-                EXECUTE,
-                claim.job_id,
-                claim.token,
-                job_id=f"outbox-{claim.job_id}-{claim.token}",
-                result_ttl=0,
-                failure_ttl=3600,
-            )
-            unsent.remove(claim)
+        while unsent:
+            _push(queue, unsent[0])
+            del unsent[0]
     except RedisError as error:
         logger.warning("outbox.redis_away", error=str(error))
     finally:
-        if unsent:
+        left = [claim for message in unsent for claim in message]
+        if left:
             with unit_of_work():
-                outbox.give_back(unsent)
-    return len(claims) - len(unsent)
+                outbox.give_back(left)
+    return len(claims) - len(left)
+
+
+def messages(claims: list[Claim]) -> list[list[Claim]]:
+    """Claims as they travel: alone while there are few, several in one message where many wait (RQ's own work for a
+    message costs as much as a small job).
+    """
+    size = -(-len(claims) // SHARES) or 1
+    return [claims[start : start + size] for start in range(0, len(claims), size)]
+
+
+def _push(queue: "Queue", claims: list[Claim]) -> None:
+    queue.enqueue(
+        EXECUTE,
+        [[claim.job_id, claim.token] for claim in claims],
+        job_id=f"outbox-{claims[0].job_id}-{claims[0].token}",
+        job_timeout=PATIENCE * len(claims),
+        result_ttl=0,
+        failure_ttl=3600,
+    )
 
 
 def beat(kind: str) -> None:
@@ -93,7 +110,7 @@ def forget_silent(older_than: timedelta = timedelta(hours=1)) -> None:
 
 def run(redis: Redis, stopping: Callable[[], bool]) -> None:
     """The scheduler's loop, until told to stop. Survives Redis and the database going away; several may run."""
-    beaten = looked = busy = float("-inf")
+    beaten = looked = float("-inf")
     while not stopping():
         try:
             if time.monotonic() - beaten > 10:
@@ -104,17 +121,16 @@ def run(redis: Redis, stopping: Callable[[], bool]) -> None:
                 with unit_of_work():
                     periodic.insert_due()
                 looked = time.monotonic()
-            while dispatch(redis):
-                busy = time.monotonic()
+            dispatch(redis)  # whoever ends a message says that there is room for more
         except OperationalError as error:
             logger.warning("scheduler.database_away", error=str(error.orig))
         finally:
             db.session.remove()
-        _wait(redis, 0.1 if time.monotonic() - busy < 2 else 1)
+        _wait(redis, 1)
 
 
 def _wait(redis: Redis, seconds: float) -> None:
-    """Until there is work. Soon while jobs are under way: nobody says when they make room below the cap."""
+    """Until there is work or room for it, or a while: a hint may be lost."""
     try:
         redis.brpop([WAKE], timeout=seconds)
     except RedisError:

@@ -8,6 +8,15 @@ from portal.kit.unit_of_work import unit_of_work
 logger = log.get(__name__)
 
 
+def execute_batch(claims: list[list[int]]) -> None:
+    """One message of the queue: try each of these (job id, token), then say that there is room for more."""
+    try:
+        for job_id, token in claims:
+            execute(job_id, token)
+    finally:
+        outbox.hint()
+
+
 def execute(job_id: int, token: int) -> bool:
     """Try one claimed job; True when it is done by this attempt. Never raises for the job's own failure.
 

@@ -5,7 +5,10 @@ import secrets
 from contextvars import ContextVar
 from typing import Any
 
-import structlog
+from portal.kit.lean import without
+
+with without("rich"):  # colours for tracebacks on a terminal, which are not used
+    import structlog
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 

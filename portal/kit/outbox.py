@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Update, func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
 from portal.kit import clock, log, tasks
 from portal.kit.db import db, insert_once
+from portal.kit.direct import Direct
 from portal.kit.models import OutboxJob
 from portal.kit.unit_of_work import UnitOfWorkError, after_commit, in_unit_of_work
 
@@ -75,6 +76,12 @@ def enqueue(
     return written
 
 
+def hint() -> None:
+    """Tell the dispatcher that there may be something for it to do."""
+    if _wake_hint:
+        _wake_hint()
+
+
 def on_wake(hint: Any) -> None:
     """Set the callable that tells the dispatcher, after a commit, that there is work."""
     global _wake_hint
@@ -134,28 +141,45 @@ def take(claim: Claim) -> Taken | None:
 
     One statement: whoever holds the newest claim matches the row, and only one can.
     """
-    row = db.session.execute(
-        _held_by(claim)
-        .values(attempts=OutboxJob.attempts + 1, lease_until=clock.wall() + LEASE)
-        .returning(OutboxJob.task, OutboxJob.args, OutboxJob.vendor_id, OutboxJob.request_id, OutboxJob.attempts)
-    ).first()
+    told = {"job": claim.job_id, "token": claim.token, "until": clock.wall() + LEASE}
+    row = next(iter(_TAKE(told)), None)
     return Taken(*row) if row else None
 
 
 def finish(claim: Claim) -> None:
     """Mark the job done in the transaction of its effect; LeaseLostError undoes an effect that came too late."""
-    marked = _held_by(claim).values(state="done", done_at=clock.wall(), lease_until=None, last_error=None)
-    if db.session.execute(marked.returning(OutboxJob.id)).first() is None:
+    if not _FINISH({"job": claim.job_id, "token": claim.token, "at": clock.wall()}):
         raise LeaseLostError(f"job {claim.job_id}")
 
 
-def _held_by(claim: Claim) -> Update:
-    """An UPDATE of the job's row that matches for the holder of its newest claim alone."""
-    return (
-        update(OutboxJob)
-        .where(OutboxJob.id == claim.job_id, OutboxJob.state == "pending", OutboxJob.lease_token == claim.token)
-        .execution_options(synchronize_session=False)
+def done_with(dedupe_keys: list[str]) -> None:
+    """What these jobs were for has happened: nobody need begin them, whoever has begun ends it. Inside a unit of work.
+
+    Jobs that somebody is taking just now are passed over: nobody waits here.
+    """
+    wanted = (OutboxJob.dedupe_key.in_(dedupe_keys), OutboxJob.state == "pending", OutboxJob.attempts == 0)
+    rows = select(OutboxJob.id).where(*wanted).order_by(OutboxJob.id).with_for_update(skip_locked=True)
+    if ids := list(db.session.scalars(rows)):
+        db.session.execute(
+            update(OutboxJob)
+            .where(OutboxJob.id.in_(ids))
+            .values(state="done", done_at=clock.wall(), lease_until=None)
+            .execution_options(synchronize_session=False)
+        )
+
+
+#: An UPDATE of a job's row that matches for the holder of its newest claim alone.
+_held = update(OutboxJob).where(
+    OutboxJob.id == bindparam("job"), OutboxJob.state == "pending", OutboxJob.lease_token == bindparam("token")
+)
+_TAKE = Direct(
+    _held.values(attempts=OutboxJob.attempts + 1, lease_until=bindparam("until")).returning(
+        OutboxJob.task, OutboxJob.args, OutboxJob.vendor_id, OutboxJob.request_id, OutboxJob.attempts
     )
+)
+_FINISH = Direct(
+    _held.values(state="done", done_at=bindparam("at"), lease_until=None, last_error=None).returning(OutboxJob.id)
+)
 
 
 def fail(claim: Claim, error: str, max_attempts: int) -> None:

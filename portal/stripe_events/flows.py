@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import select
-
 from portal.addons import flows as addon_flows
 from portal.addons import queries as addons
 from portal.billing import dispute_flows, methods, note_flows, refund_flows
@@ -15,11 +13,10 @@ from portal.checkout import queries as orders
 from portal.gateways import stripe
 from portal.identity import queries as identity
 from portal.kit import clock
-from portal.kit.db import db
 from portal.kit.errors import NotFound
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.stripe_events import service
-from portal.stripe_events.models import WebhookEvent
+from portal.stripe_events.service import part
 from portal.subscriptions import flows as subscriptions
 from portal.subscriptions import queries as held
 from portal.subscriptions.remote import id_of
@@ -30,14 +27,21 @@ Document = dict[str, Any]
 
 
 def handle(stripe_event_id: str) -> None:
-    """Act on a stored event; what it leads to is repeatable, so a crash in between costs nothing."""
-    payload = db.session.scalar(select(WebhookEvent.payload).where(WebhookEvent.stripe_event_id == stripe_event_id))
-    if payload is None:
-        raise NotFound
-    kind, subject = str(payload.get("type", "")), part(payload, "data", "object")
+    """Act on a stored event; what it leads to is repeatable, so a crash in between costs nothing.
+
+    Stripe tells of one change in several events. Those that waited already when the present object is fetched, and that
+    would lead to the very same calls, are settled with it.
+    """
+    event = service.stored(stripe_event_id)
+    if event.state in service.SETTLED:
+        return
+    told = hints(event.kind, event.subject)
+    alike = (
+        [other for other in service.waiting_about(event) if hints(other.kind, other.subject) == told] if told else []
+    )
     end_reading()
     try:
-        state, vendor_id, why = _outcome(kind, subject)
+        state, vendor_id, why = _outcome(event.kind, event.subject)
     except Exception as error:
         with unit_of_work():
             service.settle(
@@ -46,6 +50,31 @@ def handle(stripe_event_id: str) -> None:
         raise
     with unit_of_work():
         service.settle(stripe_event_id, state, now=clock.business(), vendor_id=vendor_id, error=why)
+        if state == "handled":
+            service.settle_alike(alike, vendor_id, now=clock.business())
+
+
+def _alike(event: service.Stored) -> list[service.Stored]:
+    told = hints(event.kind, event.subject)
+    if told is None:
+        return []
+    return [other for other in service.waiting_about(event) if hints(other.kind, other.subject) == told]
+
+
+def hints(kind: str, subject: Document) -> tuple[Any, ...] | None:
+    """Everything that acting on an event takes from it; None for kinds that are acted on one by one."""
+    if kind.startswith("customer.subscription."):
+        order = part(subject, "metadata").get("order")
+        return "subscription", subject.get("id"), id_of(subject.get("customer")), order, _pays(subject)
+    if kind.startswith("invoice."):
+        details = part(subject, "parent", "subscription_details")
+        order = part(details, "metadata").get("order")
+        return "invoice", subject.get("id"), id_of(details.get("subscription")), id_of(subject.get("customer")), order
+    return None
+
+
+def _pays(subject: Document) -> str | None:
+    return id_of(subject.get("default_payment_method"))
 
 
 def _outcome(kind: str, subject: Document) -> Outcome:
@@ -55,14 +84,6 @@ def _outcome(kind: str, subject: Document) -> Outcome:
         if error.code != "stripe_missing":
             raise
         return "ignored", None, "not known to Stripe"
-
-
-def part(document: Document, *names: str) -> Document:
-    """What lies under these names, or nothing: an event's shape is a hint too."""
-    found: Any = document
-    for name in names:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
 
 
 def _route(kind: str) -> Callable[[Document], Outcome]:
@@ -104,7 +125,7 @@ def _order_named(reference: Any) -> orders.OrderView | None:
 def _subscription(subject: Document) -> Outcome:
     outcome = follow(id_of(subject.get("id")), id_of(subject.get("customer")), part(subject, "metadata"))
     state, vendor_id, _why = outcome
-    chosen = id_of(subject.get("default_payment_method"))
+    chosen = _pays(subject)
     if state == "handled" and vendor_id and chosen and methods.default_of(vendor_id) != chosen:
         method_flows.mirror(vendor_id)
     return outcome

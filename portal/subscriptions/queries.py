@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, bindparam, select
 
 from portal.catalog import queries as catalog
 from portal.catalog.models import SubscriptionTier, TierPrice
 from portal.catalog.rules import Cycle, Price
 from portal.identity.models import Vendor
 from portal.kit.db import db
+from portal.kit.direct import Direct
 from portal.kit.errors import NotFound
 from portal.kit.money import Money
 from portal.subscriptions import plan_card, rules
@@ -127,28 +128,31 @@ def in_step(vendor_id: int, remote: Remote) -> bool:
 
 def version(vendor_id: int) -> int | None:
     """The live subscription's version as committed now."""
-    return db.session.scalar(
-        select(VendorSubscription.version).where(
-            VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None)
-        )
-    )
+    row = next(iter(_VERSION({"vendor": vendor_id})), None)
+    return row.version if row else None
 
 
 def vendor_of(stripe_subscription_id: str) -> int | None:
     """Whose Stripe subscription this is, as far as we hold it."""
-    return db.session.scalar(
-        select(VendorSubscription.vendor_id).where(VendorSubscription.stripe_subscription_id == stripe_subscription_id)
-    )
+    return owner(stripe_subscription_id)[0]
 
 
 def owner(stripe_subscription_id: str) -> tuple[int | None, str | None]:
     """Whose Stripe subscription this is, as far as we hold it, and which of its items is the tier's."""
-    row = db.session.execute(
-        select(VendorSubscription.vendor_id, VendorSubscription.stripe_item_id).where(
-            VendorSubscription.stripe_subscription_id == stripe_subscription_id
-        )
-    ).first()
-    return (row[0], row[1]) if row else (None, None)
+    row = next(iter(_OWNER({"ident": stripe_subscription_id})), None)
+    return (row.vendor_id, row.stripe_item_id) if row else (None, None)
+
+
+_VERSION = Direct(
+    select(VendorSubscription.version).where(
+        VendorSubscription.vendor_id == bindparam("vendor"), VendorSubscription.ended_at.is_(None)
+    )
+)
+_OWNER = Direct(
+    select(VendorSubscription.vendor_id, VendorSubscription.stripe_item_id).where(
+        VendorSubscription.stripe_subscription_id == bindparam("ident")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from rq import Queue
 
 from portal.cli.embedded_redis import running
 from portal.kit import dispatcher, outbox
+from portal.kit.outbox import Claim
 from portal.kit.unit_of_work import unit_of_work
 from portal.kit.worker import JobWorker
 from tests.kit.conftest import Ledger, ask, job, pass_time
@@ -44,6 +45,26 @@ def test_what_is_due_goes_through_the_queue_once(app: Flask, ledger: Ledger, red
     work(redis)
     assert ledger.effects == [0, 1, 2]
     assert job().state == "done"
+
+
+def test_many_share_messages_few_travel_alone() -> None:
+    # Four messages are made where there is enough: 3 claims make 3 of 1; 20 claims 4 of 20 / 4 = 5; 6 claims 3 of 2.
+    sizes = [[len(m) for m in dispatcher.messages([Claim(n, 1) for n in range(count)])] for count in (0, 3, 6, 20)]
+    assert sizes == [[], [1, 1, 1], [2, 2, 2], [5, 5, 5, 5]]
+
+
+def test_one_that_fails_leaves_the_others_of_its_message_alone(app: Flask, ledger: Ledger, redis: Redis) -> None:
+    for n in range(6):
+        ask(n)
+    ledger.failing = 1
+    assert dispatcher.dispatch(redis) == 6
+    assert Queue(dispatcher.QUEUE, connection=redis).count == 3
+    work(redis)
+    assert ledger.effects == [1, 2, 3, 4, 5]
+    pass_time(3)
+    dispatcher.dispatch(redis)
+    work(redis)
+    assert ledger.effects == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_wiped_queue_is_filled_again_when_the_leases_end(app: Flask, ledger: Ledger, redis: Redis) -> None:

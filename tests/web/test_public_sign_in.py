@@ -33,6 +33,16 @@ def test_the_right_password_leads_to_the_dashboard(client: FlaskClient, alice: p
     assert client.get("/").location == "/dashboard"
 
 
+def test_a_cookie_in_use_is_renewed_once_a_day(client: FlaskClient, alice: people.Someone) -> None:
+    people.sign_in(client, "alice@example.com")
+    client.get("/profile")
+    assert "Set-Cookie" not in client.get("/profile").headers
+    for day in (1, 2):  # signed anew after 25 hours, and again 25 hours after that
+        with time_machine.travel(clock.wall() + timedelta(hours=25 * day), tick=False):
+            assert "portal=" in client.get("/profile").headers["Set-Cookie"]
+            assert "Set-Cookie" not in client.get("/profile").headers
+
+
 def test_staff_are_led_to_the_vendors(client: FlaskClient) -> None:
     people.staff()
     assert people.sign_in(client, "sam@example.com").location == "/admin/vendors"

@@ -78,8 +78,8 @@ class PageSessions(SecureCookieSessionInterface):
         if signer is None or not value:
             return super().open_session(app, request)
         try:
-            data, signed_at = signer.loads(value, max_age=app.permanent_session_lifetime.total_seconds(),
-                                           return_timestamp=True)  # fmt: skip
+            longest = int(app.permanent_session_lifetime.total_seconds())
+            data, signed_at = signer.loads(value, max_age=longest, return_timestamp=True)
         except BadSignature:
             return self.session_class()
         session = self.session_class(data)

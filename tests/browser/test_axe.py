@@ -124,7 +124,7 @@ def _sights() -> Iterator[ParameterSet]:
         seen.add(page)
 
 
-@pytest.mark.parametrize("sight", _sights())
+@pytest.mark.parametrize("sight", list(_sights()))
 def test_everybody_can_read_it(sight: Sight, cast: dict[str, Member], viewer: Viewer, shots: Path | None) -> None:
     page = viewer.page(_who(sight, cast))
     page.set_viewport_size({"width": DESK, "height": 900})

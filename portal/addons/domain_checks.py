@@ -17,6 +17,7 @@ from portal.identity.models import Vendor
 from portal.kit import outbox, tenancy
 from portal.kit.db import db
 from portal.kit.errors import NotFound, TooMany
+from portal.kit.text import N_
 from portal.kit.unit_of_work import unit_of_work
 
 #: The vendor's own clicks, per name.
@@ -75,7 +76,9 @@ def look_by_hand(vendor_id: int, domain_id: int, *, now: datetime) -> Looked:
         select(Domain.checked_at).where(Domain.id == min(domain_id, 2**63 - 1), Domain.vendor_id == vendor_id)
     )
     if checked_at is not None and now - checked_at < AT_MOST_EVERY:
-        raise TooMany(retry_after=int((AT_MOST_EVERY - (now - checked_at)).total_seconds()) + 1)
+        seconds = int((AT_MOST_EVERY - (now - checked_at)).total_seconds()) + 1
+        raise TooMany(N_("We looked a moment ago. Look again in %(seconds)s seconds."), code="looked_lately",
+                      retry_after=seconds, seconds=seconds)  # fmt: skip
     return look(vendor_id, domain_id, now=now)
 
 

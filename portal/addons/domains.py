@@ -26,6 +26,7 @@ from portal.kit.actor import SYSTEM, Actor
 from portal.kit.db import db
 from portal.kit.errors import Conflict, Forbidden, Invalid, NotFound, PaymentRequired
 from portal.kit.text import N_
+from portal.notifications import webhooks
 
 logger = log.get(__name__)
 #: What ``checks`` holds beside the last look: mail's host and key, whether the name takes a place at the gate, and
@@ -145,6 +146,7 @@ def _lose(holder: Domain, now: datetime) -> None:
         holder.checks = {**(holder.checks or {}), "lost": True}
         db.session.flush()
         _audit(holder, "domain.lost", SYSTEM, now)
+        _publish(holder, "lost", now)
         mails.lost(holder, now)
 
 
@@ -155,6 +157,7 @@ def _become_active(domain: Domain, now: datetime) -> None:
     domain.is_primary = domain.is_primary or not _has_primary(domain.vendor_id)
     db.session.flush()
     _audit(domain, "domain.active", SYSTEM, now)
+    _publish(domain, "active", now)
     if domain.vendor_addon_id is not None:
         outbox.enqueue(
             "addons.domain_active",
@@ -167,8 +170,10 @@ def _become_active(domain: Domain, now: datetime) -> None:
 def _tell(domain: Domain, was: DomainState, standing: Standing, now: datetime) -> None:
     if standing.tell and standing.failing_since is not None:
         mails.failing(domain, standing.failing_since, now)
+        _publish(domain, "failing", now)
     elif was == DomainState.FAILING and standing.state == DomainState.ACTIVE:
         mails.back(domain, now)
+        _publish(domain, "back", now)
 
 
 def take_place(domain_id: int, *, now: datetime) -> bool:
@@ -201,6 +206,9 @@ def choose_primary(vendor_id: int, domain_id: int | None, *, actor: Actor, now: 
         db.session.refresh(domain)
         domain.is_primary = True
     db.session.flush()
+    told = {"change": "primary", "domain": domain.name if domain else "", "state": DomainState.ACTIVE, "primary": True}
+    webhooks.publish("domain.changed", vendor_id=vendor_id, event_id=f"domain:primary:{vendor_id}:{now.isoformat()}",
+                     data=told, now=now)  # fmt: skip
     chosen = domain.name if domain is not None else None
     audit.record(actor, "domain.chosen", vendor_id=vendor_id, data={"domain": chosen}, now=now)
 
@@ -250,6 +258,7 @@ def _remove(domain: Domain, actor: Actor, now: datetime) -> None:
     if (domain.checks or {}).get("counted"):
         gate.give_back(domain.vendor_id, Metric.DOMAINS, key=_key(domain), now=now)
     _audit(domain, "domain.removed", actor, now)
+    _publish(domain, "removed", now)
 
 
 def look_soon(domain: Domain, *, now: datetime) -> None:
@@ -319,6 +328,13 @@ def _insert(vendor_id: int, name: DomainName, kind: DomainKind, addon_id: int | 
 def _key(domain: Domain) -> str:
     """How the place that a domain takes is named; a name that is added again takes a new one."""
     return f"domain:{domain.id}"
+
+
+def _publish(domain: Domain, change: str, now: datetime) -> None:
+    """Tell the systems that lead visitors to the shop."""
+    told = {"change": change, "domain": domain.name, "state": domain.state, "primary": domain.is_primary}
+    webhooks.publish("domain.changed", vendor_id=domain.vendor_id, data=told, now=now,
+                     event_id=f"domain:{domain.id}:{change}:{now.isoformat()}")  # fmt: skip
 
 
 def _audit(domain: Domain, action: str, actor: Actor, now: datetime) -> None:

@@ -256,7 +256,7 @@ def _certified(sent: Mapping[str, str]) -> dict[str, Any]:
     if not company or len(company) > COMPANY_MAX or not company.isprintable():
         fields["company"] = N_("Enter the company's name as it is registered.")
     if len(country) != 2 or not country.isascii() or not country.isalpha():
-        fields["country"] = N_("Enter the country's two letters.")
+        fields["country"] = N_("Choose the country.")
     try:
         name = _named(sent.get("domain", ""))
     except Invalid as error:

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, cast, func, or_, select
 
-from portal.addons.models import VendorAddon
-from portal.addons.rules import AddonStatus, Origin
+from portal.addons.models import ProvisioningRun, ProvisioningStep, VendorAddon
+from portal.addons.rules import AddonStatus, Origin, RunState, StepState
 from portal.catalog.models import AddonPrice, AddonProduct, SubscriptionTier, TierAddon
 from portal.catalog.rules import Cycle
 from portal.kit.db import BigId, UtcDateTime, db
@@ -60,6 +60,7 @@ class Had:
     stripe_subscription_id: str | None
     stripe_item_id: str | None
     version: int
+    waits_for_vendor: bool
 
     @property
     def total(self) -> Money | None:
@@ -92,6 +93,17 @@ class Had:
 _next = AddonPrice.__table__.alias("next_price")
 
 
+#: Does its setting up wait for the vendor's part?
+_waits = (
+    select(ProvisioningStep.id)
+    .join(ProvisioningRun, ProvisioningRun.id == ProvisioningStep.run_id)
+    .where(ProvisioningRun.vendor_addon_id == VendorAddon.id, ProvisioningRun.vendor_id == VendorAddon.vendor_id)
+    .where(ProvisioningRun.state == RunState.WAITING, ProvisioningStep.state == StepState.WAITING_VENDOR)
+    .correlate(VendorAddon)
+    .exists()
+)
+
+
 def _statement() -> Select[Any]:
     v, p = VendorAddon, AddonProduct
     return (
@@ -99,7 +111,8 @@ def _statement() -> Select[Any]:
             v.id, v.vendor_id, v.variant, v.quantity, v.config, v.origin, v.provider, v.status, v.price_id,
             v.next_price_id, v.next_quantity, v.period_start, v.period_end, v.past_due_since, v.cancel_at_period_end,
             v.ends_at, v.promised_at, v.provisioned_at, v.cancelled_at, v.created_at, v.reason,
-            v.stripe_subscription_id, v.stripe_item_id, v.version, p.id.label("product_id"), p.code, p.name,
+            v.stripe_subscription_id, v.stripe_item_id, v.version,
+            _waits.label("waits_for_vendor"), p.id.label("product_id"), p.code, p.name,
             p.provisioning, p.grants, p.max_quantity, AddonPrice.amount_minor, AddonPrice.currency, AddonPrice.cycle,
             _next.c.variant.label("next_variant"), _next.c.amount_minor.label("next_minor"),
         )

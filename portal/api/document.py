@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
-from portal.api import operation
+from portal.api import operation, webhook_document
 from portal.api.operation import Operation
 from portal.web.kit import audience
 from portal.web.kit.audience import Audience, Needs, Side
@@ -71,6 +71,7 @@ def build(app: Flask) -> dict[str, Any]:
         "servers": [{"url": str(app.extensions["portal_config"].base_url).rstrip("/")}],
         "tags": [{"name": tag} for tag in dict.fromkeys(about.tag for _, _, _, about in routes)],
         "paths": paths,
+        "webhooks": webhook_document.build(),
         "components": {
             "schemas": schemas.get("$defs", {}),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},

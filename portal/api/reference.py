@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template
 
-from portal.api import document
+from portal.api import document, webhook_document
 from portal.api.operation import described
 from portal.web.kit import audience, responder
 
@@ -75,10 +75,13 @@ def page() -> Response:
         _shape(made, name, {"content": {"application/json": {"schema": {"$ref": name}}}})
         for name in sorted(made["components"]["schemas"])
     ]
+    fields = webhook_document.DATA
+    hooks = [(kind, said["post"]["summary"], list(fields[kind])) for kind, said in made["webhooks"].items()]
     about = [_plain(part) for part in made["info"]["description"].split("\n\n")]
     html = render_template(
-        "public/api_reference/page.html", groups=groups, shapes=shapes, about=about, version=made["info"]["version"]
-    )
+        "public/api_reference/page.html", groups=groups, shapes=shapes, about=about, hooks=hooks,
+        version=made["info"]["version"],
+    )  # fmt: skip
     return responder.vary(Response(html, mimetype="text/html"))
 
 

@@ -35,6 +35,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "addon.ready": N_("An add-on works"),
         "addon.failed": N_("An add-on could not be set up"),
         "addon.ended": N_("An add-on has ended"),
+        "domain.changed": N_("A domain works, works no more, was lost or removed, or is the main one"),
     }
 )
 

@@ -15,7 +15,7 @@ from portal.catalog.rules import Metric
 from portal.entitlements import gate
 from portal.entitlements import service as entitlements
 from portal.entitlements.refusals import LimitReached
-from portal.gateways import dns
+from portal.gateways import dns, outgoing
 from portal.gateways.dns import Dns
 from portal.kit import clock, jobs, tenancy
 from portal.kit.actor import SYSTEM
@@ -23,7 +23,8 @@ from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid, NotFound, TooMany
 from portal.kit.periodic import insert_due
 from portal.kit.unit_of_work import unit_of_work
-from portal.notifications.models import SentMail
+from portal.notifications import webhooks
+from portal.notifications.models import SentMail, WebhookDelivery
 from tests.addons import factory
 from tests.support import name_server, people
 from tests.support.name_server import NameServer
@@ -103,16 +104,21 @@ def pass_time(travel: Travel, until: timedelta, step: timedelta = timedelta(hour
         jobs.run_all()
 
 
-def test_a_name_takes_a_place_and_gives_it_back(ada: Someone, names: NameServer) -> None:
+def test_a_name_takes_a_place_and_gives_it_back(
+    ada: Someone, names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "fault", lambda _url: None)
     first, _second = add(ada), add(ada, "myshop.de")
     assert used(ada) == 2
     with pytest.raises(LimitReached):
         add(ada, "myshop.at")
     with unit_of_work():
+        webhooks.add(None, "https://shop.example/hooks", ["domain.changed"], actor=SYSTEM, now=clock.business())
         domains.remove(ada.vendor_id, first, actor=SYSTEM, now=clock.business())
     with unit_of_work():
         domains.remove(ada.vendor_id, first, actor=SYSTEM, now=clock.business())
     assert used(ada) == 1 and row(first).state == "removed"
+    assert [told.payload["data"]["change"] for told in db.session.query(WebhookDelivery)] == ["removed"]
     add(ada, "myshop.at")
     assert used(ada) == 2
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.addons import given
+from portal.addons import domains, given
+from portal.api.webhook_document import DATA
 from portal.catalog import queries as catalog_queries
 from portal.credits import service as credits
 from portal.gateways import outgoing
@@ -18,6 +19,7 @@ from portal.kit.models import OutboxJob
 from portal.kit.unit_of_work import unit_of_work
 from portal.notifications import webhooks
 from portal.notifications.models import WebhookDelivery
+from portal.notifications.webhook_rules import KINDS
 from portal.subscriptions import queries, service
 from portal.subscriptions.history import TOLD
 from tests.addons.buying import wish
@@ -46,7 +48,9 @@ def listens(vendor_id: int | None, *kinds: str) -> None:
 def told() -> list[tuple[str, dict[str, Any]]]:
     db.session.rollback()
     rows = db.session.query(WebhookDelivery).order_by(WebhookDelivery.id).populate_existing()
-    return [(row.kind, row.payload["data"]) for row in rows]
+    found = [(row.kind, row.payload["data"]) for row in rows]
+    assert all(data.keys() == DATA[kind].keys() for kind, data in found), "as the reference says"
+    return found
 
 
 def a_longer_trial(ada: Someone) -> None:
@@ -100,6 +104,17 @@ def test_an_addon_is_told_from_the_beginning_to_the_end(ada: Someone) -> None:
     assert kinds[0] == ("addon.changed", "added")
     assert {("addon.ready", None), ("entitlements.changed", None), ("addon.ended", None)} <= set(kinds)
     assert told()[0][1] | {"addon": addon.id, "product": "extra-storage", "quantity": 2} == told()[0][1]
+
+
+def test_another_main_address_is_told(ada: Someone) -> None:
+    listens(None, "domain.changed")
+    with unit_of_work():
+        domains.choose_primary(ada.vendor_id, None, actor=SAM, now=clock.business())
+    assert told() == [("domain.changed", {"change": "primary", "domain": "", "state": "active", "primary": True})]
+
+
+def test_the_reference_names_every_kind() -> None:
+    assert DATA.keys() == KINDS.keys()
 
 
 def test_every_line_that_is_told_of_is_written_somewhere() -> None:

@@ -119,7 +119,7 @@ def test_the_success_page_is_true_before_the_event(client: FlaskClient, sandbox:
         ("extra-storage", {"quantity": "lots"}, "at least 1"),
         ("extra-storage", {"quantity": "101"}, "more than you can have"),
         ("premium-ssl", {"domain": "www.myshop.de", "company": "", "country": "DE"}, "as it is registered"),
-        ("premium-ssl", {"domain": "www.myshop.de", "company": "Ada", "country": "Germany"}, "two letters."),
+        ("premium-ssl", {"domain": "www.myshop.de", "company": "Ada", "country": "Germany"}, "Choose the country."),
     ],
 )
 def test_what_does_not_fit_comes_back_at_its_field(

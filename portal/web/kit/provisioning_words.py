@@ -6,6 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from portal.addons.providers import Place
 from portal.addons.provisioning_queries import LogLine, RunRow, Setup, StepView
 from portal.addons.rules import AddonStatus, Origin, RunKind, RunState, StepState
 from portal.web.kit import countries
@@ -48,7 +49,7 @@ def for_vendor(setup: Setup, step: StepView) -> str:
     said = filled(step.error, step.said)
     if step.state == StepState.RETRYING and step.next_try_at:
         return _("%(what)s We try again by ourselves on %(when)s.", what=said, when=moment(step.next_try_at))
-    if step.state == StepState.WAITING_VENDOR and step.next_try_at:
+    if step.state == StepState.WAITING_VENDOR and step.next_try_at and step.place != Place.DOMAINS:
         return _("%(what)s We look again on %(when)s.", what=said, when=moment(step.next_try_at))
     if step.state == StepState.WAITING_STAFF and step.due_at:
         return _("%(what)s By %(when)s.", what=said, when=moment(step.due_at))

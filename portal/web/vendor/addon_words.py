@@ -112,6 +112,8 @@ def _state(had: Had) -> tuple[str, str]:
         return _("Could not be set up"), "bad"
     if had.cancel_at_period_end:
         return _("Cancelled"), "warn"
+    if had.waits_for_vendor:
+        return _("Waits for you"), "warn"
     if had.status == AddonStatus.PENDING_SETUP:
         return _("Being set up"), "info"
     return _("Active"), "good"
@@ -126,6 +128,8 @@ def _note(had: Had) -> str:
         variant = had.next_variant if had.next_variant is not None else had.variant
         becomes = size(had.provisioning, variant, had.next_quantity, had.grants)
         return _("Changes to %(size)s on %(date)s", size=becomes, date=day(had.period_end))
+    if had.waits_for_vendor:
+        return _("The steps say what to do")
     if had.status == AddonStatus.PENDING_SETUP and had.promised_at is not None:
         if had.promised_at <= clock.business():
             return _("Not ready yet: the steps say what it waits for")

@@ -129,7 +129,7 @@ def test_a_fault_that_passes_is_not_noticed(bucket: Bucket) -> None:
 
 
 def test_a_store_that_says_nothing_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tried once as it was: ten tries of 20 seconds each kept a person waiting for three minutes."""
+    """Left to itself the library tries ten times within three minutes, while a person waits."""
     monkeypatch.setattr(storage, "PATIENCE", 0.2)
     storage.configure(settings(bucket))
     bucket.mischief |= {"put": "silent", "get": "silent"}

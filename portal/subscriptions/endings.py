@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from portal.audit import service as audit
 from portal.catalog import queries as catalog
@@ -52,7 +52,8 @@ def check(wish: Wish) -> None:
 def request(vendor_id: int, wish: Wish, *, actor: Actor, now: datetime, base_version: int) -> VendorSubscription:
     """Write down that the subscription is to end; without Stripe that is all there is to do.
 
-    A change of the tier that was planned is taken back. Conflict when the subscription changed since
+    By transfer it ends with what is paid for: the coming period is lived through where its money has come in. A change
+    of the tier that was planned is taken back. Conflict when the subscription changed since
     ``base_version``, when the state does not allow it, when it is cancelled already, or while a change of the tier is
     still with Stripe.
     """
@@ -65,6 +66,8 @@ def request(vendor_id: int, wish: Wish, *, actor: Actor, now: datetime, base_ver
     _give_up_change(subscription, wish, actor, now)
     subscription.cancelled_at, subscription.cancel_feedback = now, wish.feedback
     subscription.cancel_comment = wish.comment or None
+    if subscription.provider == Provider.TRANSFER and not wish.at_once:
+        subscription.cancel_at = transfer_endings.paid_until(subscription)
     _note_request(subscription, wish, actor, now)
     if subscription.provider != Provider.STRIPE:
         _carry_out(subscription, wish, actor, now)
@@ -86,7 +89,7 @@ def _give_up_change(subscription: VendorSubscription, wish: Wish, actor: Actor, 
 
 
 def _note_request(subscription: VendorSubscription, wish: Wish, actor: Actor, now: datetime) -> None:
-    ends = now if wish.at_once else subscription.period_end
+    ends = now if wish.at_once else subscription.cancel_at or subscription.period_end
     data = {"at_once": wish.at_once, "ends": ends.isoformat(), "feedback": wish.feedback}
     note(subscription, "cancel_requested", actor=actor, now=now, reason=wish.comment or None, **data)
     audit.record(actor, "subscription.cancel_requested", vendor_id=subscription.vendor_id, data=data, now=now)
@@ -170,7 +173,7 @@ def take_back(vendor_id: int, *, actor: Actor, now: datetime, base_version: int)
     note(subscription, "resumed", actor=actor, now=now, continues=subscription.period_end.isoformat())
     audit.record(actor, "subscription.resumed", vendor_id=vendor_id, data={}, now=now)
     if subscription.provider != Provider.STRIPE:
-        subscription.cancel_at_period_end = False
+        subscription.cancel_at_period_end, subscription.cancel_at = False, None
         mails.resumed(subscription, actor.label, _cause(subscription), now)
     return _cause(subscription)
 
@@ -224,22 +227,23 @@ def end(
 
 def due(now: datetime) -> Iterator[tuple[int, str]]:
     """(vendor, cause) of subscriptions without Stripe whose announced end has come; Stripe ends its own."""
+    ends = func.coalesce(VendorSubscription.cancel_at, VendorSubscription.period_end)
     rows = db.session.execute(
-        select(VendorSubscription.id, VendorSubscription.vendor_id, VendorSubscription.period_end).where(
+        select(VendorSubscription.id, VendorSubscription.vendor_id, ends.label("ends")).where(
             VendorSubscription.provider == Provider.TRANSFER,
             VendorSubscription.status.in_((Status.ACTIVE, Status.PAST_DUE, Status.SUSPENDED)),
             VendorSubscription.cancel_at_period_end,
-            VendorSubscription.period_end <= now,
+            ends <= now,
             VendorSubscription.ended_at.is_(None),
         )
     )
     for row in rows:
-        yield row.vendor_id, f"{row.id}:{row.period_end.isoformat()}"
+        yield row.vendor_id, f"{row.id}:{row.ends.isoformat()}"
 
 
 def end_due(vendor_id: int, *, now: datetime) -> None:
     """End one whose announced end has come; again changes nothing."""
     subscription = lock(vendor_id)
-    over = subscription.cancel_at_period_end and subscription.period_end <= now
+    over = subscription.cancel_at_period_end and (subscription.cancel_at or subscription.period_end) <= now
     if subscription.provider == Provider.TRANSFER and over and end(subscription, actor=SYSTEM, now=now):
         mails.cancelled(subscription, "", "asked", now)

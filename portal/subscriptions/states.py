@@ -103,7 +103,7 @@ STATES: dict[Event, dict[Status, Step]] = {
         Status.TRIAL: Step(Status.CANCELLED, _PEOPLE),
         Status.TRIAL_ENDED: Step(Status.CANCELLED, _STAFF),
         Status.PENDING_PAYMENT: Step(Status.CANCELLED, _STAFF),
-        Status.ACTIVE: Step(Status.CANCELLED, _CASHIER),
+        Status.ACTIVE: Step(Status.CANCELLED, _PEOPLE | _STRIPE),
         Status.PAST_DUE: Step(Status.CANCELLED, _CASHIER),
         Status.SUSPENDED: Step(Status.CANCELLED, _CASHIER),
     },

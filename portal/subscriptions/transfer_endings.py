@@ -5,7 +5,7 @@ Stripe does the same for cards. Add-ons go on for as long as they are paid for, 
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from portal.billing import balance, papers
 from portal.billing.models import CreditNote, Invoice
@@ -34,6 +34,20 @@ def credit_rest(subscription: VendorSubscription, tier_name: str, *, actor: Acto
         if rest > 0:
             given += _credit(invoice, None if rest == left else rest, tier_name, actor=actor, now=now)
     return given
+
+
+def paid_until(subscription: VendorSubscription) -> datetime | None:
+    """The end of a coming period that is paid for already; None where none is."""
+    return db.session.scalar(
+        select(func.max(Invoice.period_end)).where(
+            Invoice.vendor_id == subscription.vendor_id,
+            Invoice.provider == "transfer",
+            Invoice.status == InvoiceStatus.PAID,
+            Invoice.reason.in_(_OF_TIERS),
+            Invoice.applied_at.is_(None),
+            Invoice.period_start >= subscription.period_end,
+        )
+    )
 
 
 def _paid_ahead(vendor_id: int, now: datetime) -> list[Invoice]:

@@ -77,13 +77,17 @@ def due_renewals(now: datetime) -> Iterator[Due]:
 def tend(vendor_id: int, *, now: datetime) -> None:
     """Invoice the next period, begin it when it is paid, or fall behind when it is not; each once.
 
-    Nothing is asked of a subscription that is cancelled: an invoice that was sent already is void.
+    Nothing is asked of a subscription that is cancelled: an invoice that was sent already is void, and only what is
+    paid for begins.
     """
     subscription = lock(vendor_id)
     if subscription.provider != Provider.TRANSFER or subscription.status != Status.ACTIVE:
         return
     if subscription.cancel_at_period_end:
         take_back(subscription, by=SYSTEM, now=now)
+        paid = upcoming(subscription)
+        if paid is not None and subscription.period_end <= now:
+            transfer_periods.begin(subscription, paid, actor=SYSTEM, now=now)
         return
     invoice = upcoming(subscription) or issue(subscription, now)
     if invoice is None or subscription.period_end > now:

@@ -322,3 +322,33 @@ def test_a_period_that_was_paid_ahead_is_credited_whole(who: Somebody, travel: T
         (3832, "Unused time on Professional"), (9900, "Unused time on Professional"),
     ]  # fmt: skip
     assert balance.balance(who.id, "EUR").minor == 3832 + 9900
+
+
+def test_cancelled_with_the_coming_month_paid_it_ends_with_that(who: Somebody, travel: Travel) -> None:
+    """Paid until 1 March: nothing of it is lost, its credits come, and on 1 March it is over without a credit note."""
+    lives_on(travel, step=24, days=3)
+    renewal = waiting(who)
+    assert renewal is not None
+    approves(renewal)
+    now = ending_flows.cancel(who.id, Wish(at_once=False), actor=who.actor, base_version=held(who).version)
+    assert now.ends_at == at(3, 1)
+    jobs.run_all()
+    (mail,) = db.session.query(SentMail).filter_by(vendor_id=who.id, kind="cancel_scheduled")
+    assert mail.params["ends_at"] == at(3, 1).isoformat()
+    lives_on(travel, step=12, days=13)
+    after = held(who)
+    assert (after.status, after.period_start, after.period_end) == (Status.ACTIVE, at(2, 1), at(3, 1))
+    lives_on(travel, step=24, days=27)
+    assert (held(who).status, rows(CreditNote, who)) == (Status.CANCELLED, [])
+    assert mails_to(who)["cancelled"] == 1
+
+
+def test_cancelled_with_the_coming_month_paid_and_taken_back(who: Somebody, travel: Travel) -> None:
+    lives_on(travel, step=24, days=3)
+    renewal = waiting(who)
+    assert renewal is not None
+    approves(renewal)
+    ending_flows.cancel(who.id, Wish(at_once=False), actor=who.actor, base_version=held(who).version)
+    ending_flows.resume(who.id, actor=who.actor, base_version=held(who).version)
+    jobs.run_all()
+    assert (held(who).cancel_at, held(who).ends_at) == (None, at(2, 1))

@@ -11,7 +11,9 @@ from portal.billing.refunds import Wish
 from portal.catalog import queries as catalog
 from portal.catalog.rules import Cycle
 from portal.kit import clock
+from portal.kit.db import db
 from portal.kit.errors import Conflict, Invalid
+from portal.kit.money import Money
 from portal.kit.unit_of_work import unit_of_work
 from portal.subscriptions import change_flows
 from portal.subscriptions.rules import When
@@ -40,7 +42,7 @@ def who() -> Somebody:
 def payment(who: Somebody) -> refunds.Refundable:
     (invoice,) = rows(Invoice, who)
     (found,) = refunds.of_invoice(who.id, invoice.id)
-    refunds.db.session.rollback()
+    db.session.rollback()
     return found
 
 
@@ -58,7 +60,7 @@ def credits(who: Somebody, net: int | None, *, to_balance: bool) -> None:
             invoice, lines, reason="Goodwill", cause=f"t:{net}", actor=ADMIN, now=clock.business()
         )  # fmt: skip
         if to_balance:
-            balance.add(who.id, refunds.Money(note.total_minor, "EUR"), cause=f"credit:{note.id}", description="CN",
+            balance.add(who.id, Money(note.total_minor, "EUR"), cause=f"credit:{note.id}", description="CN",
                         actor_label="Sam", now=clock.business(), invoice_id=invoice.id)  # fmt: skip
 
 

@@ -223,3 +223,26 @@ def test_suspended_only_what_helps_to_pay_is_open(client: FlaskClient, travel: T
     assert "Your subscription is suspended" in billing and "Paying opens it again at once." in billing
     assert "Cancel subscription" in billing, "nobody is locked in"
     assert "the subscription ends on that day either way" in text_of(opened(client, who))
+
+
+def test_a_paid_plan_ends_at_once_where_that_is_said(client: FlaskClient, sandbox: Sandbox, paying: Someone) -> None:
+    words = text_of(opened(client, paying))
+    assert "Or end it at once" in words and "is kept as credit" in words
+    assert leaves(client, paying, when="later").status_code == 422
+    answer = leaves(client, paying, when="now", feedback="unused")
+    assert answer.headers["HX-Redirect"] == f"/vendor/{paying.code}/billing"
+    settle(sandbox, client)
+    assert now(paying).status == Status.CANCELLED
+    page = text_of(client.get(f"/vendor/{paying.code}/billing"))
+    assert "Your subscription has ended. Nothing more is charged" in page and "Choose a plan" in page
+    assert db.session.query(SentMail).filter_by(kind="cancelled").count() == 1
+
+
+def test_who_owes_cannot_end_at_once(client: FlaskClient, sandbox: Sandbox, paying: Someone) -> None:
+    """The open invoice is not left behind by a click: it ends with the period, or staff end it."""
+    with unit_of_work():
+        subscription = lock(paying.vendor_id)
+        subscription.status, subscription.past_due_since = Status.PAST_DUE, clock.business()
+    assert "Or end it at once" not in text_of(opened(client, paying))
+    assert leaves(client, paying, when="now").status_code == 200
+    assert now(paying).at_period_end and now(paying).status != Status.CANCELLED

@@ -133,4 +133,4 @@ def _show(vendor_id: int, filled: CancelForm, status: int = 200) -> Response:
 def _words(choice: str, overview: Overview) -> str:
     if choice == NOW:
         return _("Now: the product closes at once")
-    return _("On %(day)s, at the end of the period", day=filters.day(overview.period_end))
+    return _("On %(day)s, at the end of the period", day=filters.day(overview.paid_until or overview.period_end))

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, flash, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms import HiddenField, RadioField, SelectChoice, TextAreaField
-from wtforms.validators import Length, Optional, Regexp
+from wtforms.validators import AnyOf, Length, Optional, Regexp
 
 from portal.accounts.queries import VendorAtDoor
 from portal.identity.rules import Role
@@ -28,6 +28,8 @@ from portal.web.kit.forms import Form
 blueprint = Blueprint("vendor_ending", __name__)
 TEMPLATE = "vendor/ending/cancel.html"
 EVENTS = ("subscription-changed", "credits-changed", "usage-changed")
+#: What the button says that ends a paid plan at once; the other one says nothing.
+NOW = "now"
 OUT_OF_DATE = _l("This form is out of date. Load the page again, then send it.")
 
 #: Why somebody leaves, as Stripe knows it and as we ask.
@@ -56,14 +58,19 @@ class CancelForm(Form):
         validators=[Length(max=COMMENT_MAX, message=_l("Use at most 500 characters."))],
     )
     base_version = HiddenField(validators=[Regexp(r"^\d{1,18}$", message=OUT_OF_DATE)])
+    when = HiddenField(validators=[Optional(), AnyOf([NOW], message=OUT_OF_DATE)])
 
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """What cancelling would do. ``at_once``: a trial without a card ends now; else ``ends_at`` is the period's end."""
+    """What cancelling would do. ``at_once``: a trial without a card ends now; else ``ends_at`` is the period's end.
+
+    ``may_now``: a plan that is paid for can end at once, too, if somebody wants that.
+    """
 
     held: Overview
     at_once: bool
+    may_now: bool
     ends_at: datetime
     is_free: bool
     owes: bool
@@ -79,14 +86,15 @@ def form(code: str) -> Response:
 @blueprint.post("/vendor/<code>/cancel")
 @audience.vendor(role=Role.OWNER, needs=Needs.ACCOUNT)
 def cancel(code: str) -> Response:
-    """Cancel for the end of the period, or end a trial. What fails comes back in the same form, as it stands now."""
+    """Cancel for the period's end or at once, or end a trial. What fails comes back in the form, as it stands now."""
     vendor, filled = signed_in.vendor(), CancelForm()
     leaving = _leaving(subscriptions.overview(vendor.id))
     if leaving is None:
         return _show(vendor, filled, 409)
     if not filled.validate():
         return _show(vendor, filled, 422)
-    wish = Wish(leaving.at_once, filled.feedback.data or None, filled.comment.data or None)
+    now = leaving.may_now and filled.when.data == NOW
+    wish = Wish(leaving.at_once or now, filled.feedback.data or None, filled.comment.data or None)
     try:
         ending_flows.cancel(vendor.id, wish, actor=signed_in.actor(), base_version=int(filled.base_version.data))
     except (Invalid, Conflict) as error:
@@ -96,6 +104,9 @@ def cancel(code: str) -> Response:
     except Unavailable:
         message = _("Stripe does not answer right now. Your cancellation is written down, and we go on trying.")
         return responder.done(_billing(vendor), message, *EVENTS, level="warning")
+    if now:
+        flash(_("Your subscription has ended. Nothing more is charged, and everything is kept."), "success")
+        return responder.go(_billing(vendor))  # the product is closed: everything around the page is another
     return _cancelled(vendor, leaving)
 
 
@@ -134,11 +145,11 @@ def _leaving(held: Overview | None) -> Leaving | None:
         return None
     now = clock.business()
     owes = held.past_due_since is not None
-    if allowed(held.status, Event.CANCEL_NOW, "user"):
-        return Leaving(held, True, now, True, owes)
+    may_now = allowed(held.status, Event.CANCEL_NOW, "user")
     if not allowed(held.status, Event.CANCEL_AT_END, "user"):
-        return None
-    return Leaving(held, False, held.period_end, held.free_until(now) is not None, owes)
+        return Leaving(held, True, False, now, True, owes) if may_now else None
+    ends = held.paid_until or held.period_end
+    return Leaving(held, False, may_now, ends, held.free_until(now) is not None and not held.paid_until, owes)
 
 
 def _show(vendor: VendorAtDoor, filled: CancelForm, status: int = 200) -> Response:

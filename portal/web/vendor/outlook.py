@@ -68,7 +68,7 @@ def outlook(held: Overview | None, now: datetime) -> Outlook:
         return NOTHING
     charge = _charge(held, runs_until)
     if held.cancel_at_period_end:  # on a later day perhaps: what comes before is charged still
-        before = charge if charge and charge.at < held.ends_at else None
+        before = charge if charge and charge.at < held.ends_at and not held.paid_until else None
         return Outlook(_days(runs_until, now), None, runs_until, before, held.ends_at)
     if held.status != Status.ACTIVE:
         return NOTHING

@@ -163,6 +163,7 @@ def _pages(app: Flask, config: Config) -> None:
         limits,
         signed_in,
         static_files,
+        texts,
         uploads,
     )
 
@@ -173,6 +174,7 @@ def _pages(app: Flask, config: Config) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     _follow_request(app, config)
     babel.init_app(app, default_translation_directories=str(ROOT / "portal" / "translations"), locale_selector=_locale)
+    texts.init_app(babel)
     uploads.init_app(app)
     csrf.init_app(app)
     limits.limiter.init_app(app)

@@ -1,5 +1,6 @@
 """Fixtures for every test: the app on a clean database, time at a known moment, the sandbox."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,7 @@ def built_app(folder: Path, sandbox_server: servers.Sandbox) -> Iterator[Flask]:
     )
     app.extensions["cleaner"] = Cleaner(app)
     app.test_client_class = Browser
+    gc.freeze()  # what was imported is no garbage: every full collection would look through it in vain
     yield app
     with app.app_context():
         db.engine.dispose()

@@ -205,13 +205,15 @@ def subscriptions_of(vendor_id: int) -> frozenset[str]:
 
 def has_items(vendor_id: int) -> bool:
     """Has the vendor add-ons on its tier's subscription?"""
-    wanted = select(VendorAddon.id).where(
-        VendorAddon.vendor_id == vendor_id,
-        VendorAddon.status != AddonStatus.CANCELLED,
-        VendorAddon.stripe_item_id.is_not(None),
-        VendorAddon.stripe_subscription_id.is_(None),
-    )
-    return db.session.scalar(wanted.limit(1)) is not None
+    return bool(_HAS_ITEMS({"vendor": vendor_id}))
+
+
+_HAS_ITEMS = Direct(
+    select(VendorAddon.id)
+    .where(VendorAddon.vendor_id == bindparam("vendor"), VendorAddon.status != AddonStatus.CANCELLED)
+    .where(VendorAddon.stripe_item_id.is_not(None), VendorAddon.stripe_subscription_id.is_(None))
+    .limit(1)
+)
 
 
 def included_had(vendor_id: int) -> frozenset[str]:

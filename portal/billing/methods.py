@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from portal.billing import method_rules
 from portal.billing.method_rules import Expiry, Kept
 from portal.billing.models import Invoice, PaymentMethod
 from portal.billing.rules import InvoiceStatus
 from portal.kit.db import db
+from portal.kit.direct import Direct
 from portal.kit.errors import NotFound
 
 
@@ -63,11 +64,15 @@ def owner_of(reference: str) -> int | None:
 
 def default_of(vendor_id: int) -> str | None:
     """Stripe's id of what pays the vendor's plan."""
-    return db.session.scalar(
-        select(PaymentMethod.stripe_payment_method_id).where(
-            PaymentMethod.vendor_id == vendor_id, PaymentMethod.is_default, PaymentMethod.removed_at.is_(None)
-        )
+    row = next(iter(_DEFAULT({"vendor": vendor_id})), None)
+    return row.stripe_payment_method_id if row else None
+
+
+_DEFAULT = Direct(
+    select(PaymentMethod.stripe_payment_method_id).where(
+        PaymentMethod.vendor_id == bindparam("vendor"), PaymentMethod.is_default, PaymentMethod.removed_at.is_(None)
     )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from portal.catalog.models import (
 )
 from portal.catalog.rules import AddonPriceTag, CreditPolicy, Cycle, IncludedAddon, Price, Tier
 from portal.kit.db import BigId, db
+from portal.kit.direct import Direct
 from portal.kit.money import Money
 
 AnySelect = Select[*tuple[Any, ...]]
@@ -66,17 +67,17 @@ def tier_by_code(code: str) -> Tier | None:
 
 def tier_by_id(tier_id: int) -> Tier | None:
     """A tier by its id, retired and hidden ones too."""
-    return _one(SubscriptionTier.id == tier_id)
+    return next(iter(_whole(_BY_ID({"tier": tier_id}))), None)
 
 
 def price(price_id: int) -> Price | None:
     """A price by its id, closed ones too: a subscriber keeps the one it bought (CAT-2)."""
-    return _first(select(*_PRICE).where(TierPrice.id == price_id))
+    return next(map(_price, _PRICE_BY_ID({"price": price_id})), None)
 
 
 def price_by_stripe_id(stripe_price_id: str) -> Price | None:
     """The price that Stripe knows by this id, closed ones too."""
-    return _first(select(*_PRICE).where(TierPrice.stripe_price_id == stripe_price_id))
+    return next(map(_price, _PRICE_BY_STRIPE_ID({"price": stripe_price_id})), None)
 
 
 def offer(tier_code: str, cycle: Cycle, currency: str | None = None, vendor_id: int | None = None) -> Price | None:
@@ -141,7 +142,7 @@ def _first(statement: AnySelect) -> Price | None:
     return _price(row) if row else None
 
 
-def _price(row: AnyRow) -> Price:
+def _price(row: Any) -> Price:
     amount = Money(row.amount_minor, row.currency)
     return Price(row.id, row.tier_id, Cycle(row.cycle), amount, row.stripe_price_id)
 
@@ -156,7 +157,10 @@ class _Parts:
 
 
 def _load(statement: AnySelect) -> list[Tier]:
-    rows = db.session.execute(statement.order_by(SubscriptionTier.position, SubscriptionTier.id)).all()
+    return _whole(db.session.execute(statement.order_by(SubscriptionTier.position, SubscriptionTier.id)).all())
+
+
+def _whole(rows: Sequence[Any]) -> list[Tier]:
     if not rows:
         return []
     ids = [row.id for row in rows]
@@ -164,7 +168,7 @@ def _load(statement: AnySelect) -> list[Tier]:
     return [_tier(row, parts[row.id], prices[row.id]) for row in rows]
 
 
-def _tier(row: AnyRow, parts: _Parts, prices: Iterable[Price]) -> Tier:
+def _tier(row: Any, parts: _Parts, prices: Iterable[Price]) -> Tier:
     return Tier(
         id=row.id,
         code=row.code,
@@ -258,3 +262,6 @@ def _parts_statement() -> AnySelect:
 
 #: Built once: building it took longer than its answer.
 _PARTS = _parts_statement()
+_BY_ID = Direct(select(*_TIER).where(SubscriptionTier.id == bindparam("tier")))
+_PRICE_BY_ID = Direct(select(*_PRICE).where(TierPrice.id == bindparam("price")))
+_PRICE_BY_STRIPE_ID = Direct(select(*_PRICE).where(TierPrice.stripe_price_id == bindparam("price")).limit(1))

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from portal.checkout.models import Order, OrderItem
 from portal.checkout.rules import OrderState
 from portal.kit.db import db
+from portal.kit.direct import Direct
 from portal.kit.money import Money
 
 
@@ -71,9 +72,15 @@ def by_session(session_id: str) -> OrderView | None:
 
 def waits_for_item(vendor_id: int) -> bool:
     """Is an order open whose add-on comes onto the tier's subscription?"""
-    wanted = (Order.vendor_id == vendor_id, Order.kind == "addon", Order.state == OrderState.OPEN)
-    own = (Order.provider == "stripe", Order.stripe_session_id.is_(None))
-    return db.session.scalar(select(Order.id).where(*wanted, *own).limit(1)) is not None
+    return bool(_WAITS({"vendor": vendor_id}))
+
+
+_WAITS = Direct(
+    select(Order.id)
+    .where(Order.vendor_id == bindparam("vendor"), Order.kind == "addon", Order.state == OrderState.OPEN)
+    .where(Order.provider == "stripe", Order.stripe_session_id.is_(None))
+    .limit(1)
+)
 
 
 def of_vendor(vendor_id: int, session_id: str) -> OrderView | None:

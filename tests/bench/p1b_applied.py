@@ -59,9 +59,11 @@ The same events; they count as applied when the job is marked done (ours), or wh
 which applies inside the request). CPU is that of web, worker, scheduler, Redis and the database's backends on our \
 side, of web and backends on dj-stripe's; that of the loopback Stripe, the sandbox, on neither."""
 NOTES = (
-    "Ours asks Stripe for the subscription (with payment method and latest invoice) and for the invoice with its "
-    "payments, and mirrors both; dj-stripe asks for the subscription and stores it with its "
-    "items. Nothing has changed on the subscription, for either side.",
+    "Ours asks Stripe for the subscription with its payment method, its latest invoice and that one's payments, and "
+    "mirrors all of it; dj-stripe asks for the subscription and stores it with its items. Nothing has changed on the "
+    "subscription, for either side.",
+    "The events are about ten subscriptions and come as quickly as they are taken. Ours settles those about one object "
+    "that wait together by one question; dj-stripe, which applies inside the request, asks for each.",
     "Both speak API version 2026-10-28.endive with the sandbox. dj-stripe 2.11 keeps the document as JSON and takes "
     "the newest shapes; only its request for a customer's `sources`, long gone from the API, was left out when its "
     "database was filled beforehand.",

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
+from flask_babel import force_locale, gettext
 
 from portal.identity.models import Membership
 from portal.identity.rules import Role
@@ -118,3 +119,12 @@ def test_dates_follow_the_vendors_time_zone_and_the_readers_language(client: Fla
         session.get_one(Vendor, who.vendor_id).time_zone = "Pacific/Auckland"
     # 29 January, 12:00 UTC is 30 January, 01:00 in Auckland.
     assert "30 January 2027" in text_of(client.get(f"/vendor/{who.code}/billing"))
+
+
+def test_a_text_follows_a_language_that_changes_on_the_way(client: FlaskClient) -> None:
+    with client.application.test_request_context("/"):
+        said = [gettext("Sign in")]
+        with force_locale("de"):
+            said.append(gettext("Sign in"))
+        said.append(gettext("Sign in"))
+    assert said == ["Sign in", "Anmelden", "Sign in"]

@@ -105,6 +105,7 @@ KNOCKS: dict[str, Knock] = {
     "vendor_invoices.pdf": Knock(f"{VENDOR}/invoices/{MISSING_ID}/pdf"),
     "vendor_invoices.credit_note_pdf": Knock(f"{VENDOR}/invoices/credit-notes/{MISSING_ID}/pdf"),
     "vendor_addons.index": Knock(f"{VENDOR}/addons"),
+    "vendor_addons.shelf": Knock(f"{VENDOR}/addons/available"),
     "vendor_addons.add": Knock(f"{VENDOR}/addons/add/{MISSING_ID}"),
     "vendor_addons.buy": Knock(f"{VENDOR}/addons/add/{MISSING_ID}"),
     "vendor_addons.done": Knock(f"{VENDOR}/addons/done?session_id=cs_test_somebody_elses"),

@@ -164,6 +164,12 @@ def test_included_is_set_up_without_payment_once_there_is_a_way_to_pay(client: F
     assert db.session.query(VendorAddon).count() == 1
     words = text_of(client.get(f"/vendor/{who.code}/addons"))
     assert "Custom domain www.myshop.de" in words and "Included" in words
+    shelf = f"/vendor/{who.code}/addons/available"
+    assert "Set it up now" not in text_of(client.get(shelf, headers=PARTIAL))
+    (addon,) = db.session.scalars(db.select(VendorAddon.id)).all()
+    assert post(client, f"/vendor/{who.code}/addons/{addon}/cancel", {}).status_code == 303
+    assert "Set it up now" in text_of(client.get(shelf, headers=PARTIAL)), "it is still included"
+    assert client.get(shelf).status_code == 303
     assert client.get(way(who, "premium-ssl", "included")).status_code == 404
 
 

@@ -59,7 +59,7 @@ Decisions:
   confirmed address, the owner proves with the password that it is them, and both are told by mail. So there is no time
   in between in which nobody knows who owns the vendor. The former owner becomes a manager.
 - **Leaving and removing** end the pages and tokens of this vendor at the next request, and touch no other vendor. API
-  keys belong to the vendor and keep working: the page says how many the person has made.
+  keys belong to the vendor: removing somebody ends those that the person has made, unless the box is cleared.
 - **The proof of a payment** is taken whatever the storage limit says, by managers and the owner.
 - A route that is open *always* opens in every standing, also while the vendor is suspended; all others need an open
   plan.

@@ -47,6 +47,16 @@ def index(code: str) -> Response:
     return responder.respond(TEMPLATE, "mine", vendor=vendor, may_buy=may_buy(vendor), **shown(vendor))
 
 
+@blueprint.get("/vendor/<code>/addons/available")
+@audience.vendor(needs=Needs.ACCOUNT)
+def shelf(code: str) -> Response:
+    """What the vendor can add, when something about it has changed."""
+    vendor = signed_in.vendor()
+    if not responder.is_partial():
+        return responder.go(url_for("vendor_addons.index", code=vendor.code))
+    return responder.respond(TEMPLATE, "shelf", vendor=vendor, may_buy=may_buy(vendor), **shown(vendor))
+
+
 @blueprint.get("/vendor/<code>/addons/add/<int:product_id>")
 @audience.vendor(role=Role.MANAGER, needs=Needs.ACCOUNT)
 def add(code: str, product_id: int) -> Response:

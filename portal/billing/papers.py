@@ -356,7 +356,13 @@ def _noted(
     )
     db.session.add(note)
     invoice.credited_minor += note.total_minor
-    told = {"invoice": invoice.number, "credit_note": note.number, "amount_minor": note.total_minor, "reason": reason}
+    told = {
+        "invoice": invoice.number,
+        "credit_note": note.number,
+        "amount_minor": note.total_minor,
+        "currency": note.currency,
+        "reason": reason,
+    }
     audit.record(actor, "billing.credited", vendor_id=invoice.vendor_id, data=told, now=now)
     db.session.flush()
     return note

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, func, or_, select
 
+from portal.billing.listing import Shown, shown
 from portal.billing.models import Invoice
 from portal.billing.rules import InvoiceStatus
 from portal.identity.models import Vendor
@@ -29,6 +30,13 @@ class InvoiceRow:
     hosted_url: str | None
     pdf_url: str | None
     provider: str = "stripe"
+    credited_minor: int = 0
+    refunded_minor: int = 0
+
+    @property
+    def shown(self) -> Shown:
+        """What has become of it in one word; a due date is not looked at."""
+        return shown(self.status, self.total.minor, self.credited_minor, self.refunded_minor, None, self.issued_at)
 
     @property
     def has_pdf(self) -> bool:
@@ -43,7 +51,7 @@ def latest(vendor_id: int, limit: int = 3) -> Sequence[InvoiceRow]:
         InvoiceRow(
             r.id, r.number or r.proforma_number, InvoiceStatus(r.status), r.reason, Money(r.total_minor, r.currency),
             Money(r.due_minor - (r.paid_minor if r.status == InvoiceStatus.OPEN else 0), r.currency), r.issued_at,
-            r.next_attempt_at, r.hosted_url, r.pdf_url, r.provider,
+            r.next_attempt_at, r.hosted_url, r.pdf_url, r.provider, r.credited_minor, r.refunded_minor,
         )
         for r in rows
     ]  # fmt: skip
@@ -53,7 +61,7 @@ _LATEST = Direct(
     select(
         Invoice.id, Invoice.number, Invoice.status, Invoice.reason, Invoice.currency, Invoice.total_minor,
         Invoice.due_minor, Invoice.issued_at, Invoice.next_attempt_at, Invoice.hosted_url, Invoice.pdf_url,
-        Invoice.proforma_number, Invoice.paid_minor, Invoice.provider,
+        Invoice.proforma_number, Invoice.paid_minor, Invoice.provider, Invoice.credited_minor, Invoice.refunded_minor,
     )
     .where(Invoice.vendor_id == bindparam("vendor"), Invoice.status != InvoiceStatus.DRAFT)
     .order_by(Invoice.issued_at.desc(), Invoice.id.desc())

@@ -20,7 +20,8 @@ from portal.web.admin.audit_details import shown
         ),
         ({"before": "trial_ended", "after": "active"}, {"Before": "Trial ended", "After": "Active"}),
         ({"rate_bp": 1900, "valid_until": None}, {"Rate": "19 %", "Valid until": "–"}),
-        ({"vat_id": ["", "DE136695976"]}, {"Vat id": "–, DE136695976"}),
+        ({"vat_id": ["", "DE136695976"]}, {"VAT number": "–, DE136695976"}),
+        ({"fields": ["legal_name", "city"]}, {"Fields": "Legal name, City"}),
         ({"legal": {"country": "DE"}}, {"Legal": "Country: DE"}),
     ],
 )

@@ -84,6 +84,10 @@ def _label(key: str) -> str:
         "serial": _("Serial number"),
         "status": _("Status"),
         "step": _("Step"),
+        "city": _("City"),
+        "legal_name": _("Legal name"),
+        "postcode": _("Postcode"),
+        "street": _("Street"),
         "ticket": _("Question"),
         "tier": _("Tier"),
         "to": _("After"),
@@ -94,6 +98,7 @@ def _label(key: str) -> str:
         "valid_from": _("Valid from"),
         "valid_until": _("Valid until"),
         "variant": _("Size"),
+        "vat_id": _("VAT number"),
         "when": _("When"),
     }.get(key, key.replace("_", " ").capitalize())
 
@@ -105,6 +110,8 @@ def _value(key: str, value: Any) -> str:
         return _text(key, value)
     if isinstance(value, Mapping):
         return ", ".join(f"{_label(part)}: {_value(part, each)}" for part, each in value.items()) or "–"
+    if key == "fields" and isinstance(value, list):
+        return ", ".join(map(_label, value)) or "–"
     if isinstance(value, list):
         return ", ".join(_value(key, each) for each in value) or "–"
     if key == "rate_bp" and isinstance(value, int):

@@ -23,7 +23,7 @@ from portal.subscriptions.queries import Overview
 from portal.subscriptions.rules import Provider, Status, suspends_at
 from portal.subscriptions.states import Event, allowed
 from portal.web.admin import vendor_tabs, words
-from portal.web.kit import audience, responder, signed_in
+from portal.web.kit import audience, invoice_words, responder, signed_in
 from portal.web.kit.forms import Form
 
 blueprint = Blueprint("admin_vendor_detail", __name__)
@@ -197,6 +197,7 @@ def _money(vendor_id: int, overview: Overview | None) -> dict[str, Any]:
         "invoices": found,
         "may_change": may_change,
         "on_balance": on_balance(vendor_id, overview),
+        "status_of": invoice_words.status,
     }
 
 

@@ -23,6 +23,7 @@ from portal.reporting import vendor_tabs as rows
 from portal.reporting.vendor_tabs import Count
 from portal.support import queries as support
 from portal.web.admin import audit_words, history_words, override, vendor_usage, words
+from portal.web.kit import invoice_words
 
 Read = Callable[[int, str | None], dict[str, Any]]
 FOLDER = "admin/vendor_detail/tabs"
@@ -58,7 +59,7 @@ def _credits(vendor_id: int, _cursor: str | None) -> dict[str, Any]:
 
 
 def _invoices(vendor_id: int, _cursor: str | None) -> dict[str, Any]:
-    return {"all_invoices": billing.latest(vendor_id, MOST)}
+    return {"all_invoices": billing.latest(vendor_id, MOST), "status_of": invoice_words.status}
 
 
 def _addons(vendor_id: int, _cursor: str | None) -> dict[str, Any]:

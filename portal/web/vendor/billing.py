@@ -159,4 +159,5 @@ def _invoices(vendor: VendorAtDoor) -> dict[str, Any]:
     wanting = [row for row in found or () if row.status == InvoiceStatus.OPEN]
     shown = found[:SHOWN] if found is not None else None
     unpaid = next(iter(wanting), None)
-    return {"vendor": vendor, "invoices": shown, "unpaid": unpaid, "reason_of": invoice_words.reason}
+    return {"vendor": vendor, "invoices": shown, "unpaid": unpaid, "reason_of": invoice_words.reason,
+            "status_of": invoice_words.status}  # fmt: skip

@@ -145,9 +145,12 @@ def _cells(row: Any) -> list[str]:
     ]
 
 
+_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+
+
 def defused(cell: str) -> str:
-    """A cell that a spreadsheet takes for text: what begins like a formula gets an apostrophe."""
-    return f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"} else cell
+    """A cell that a spreadsheet takes for text: what begins like a formula, in wide letters too, gets an apostrophe."""
+    return f"'{cell}" if cell[:1] in _FORMULA else cell
 
 
 def plain(amount: Money) -> str:

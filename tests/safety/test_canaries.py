@@ -140,7 +140,7 @@ def test_sealed_and_typed_secrets_are_found_nowhere(
 ) -> None:
     """Given, used, refused by a host that is away, and in the hands of a page that breaks.
 
-    Tried once with the password among a job's arguments, and once with it in the message of what broke.
+    Tried once with the mailbox's password in an audit entry.
     """
     with tenancy.unscoped("a test"), phone.wall_clock() as hand, running(tmp_path) as server:
         who = people.sign_up(client, tier="business", password=TYPED["login"])

@@ -92,6 +92,7 @@ ROWS = {
 
 
 def test_words_that_are_stored_stay_words(inhabited: World, catalog: Flask) -> None:
+    """Tried once with a ticket's subject marked safe in one list."""
     filled = put_in(words)
     walks = [walk(catalog, inhabited, name) for name in ("visitor", *PERSONS)]
     wrong = [each for found in walks for each in found.wrong]

@@ -96,8 +96,9 @@ def _tiers(ours: Ours, documents: list[Document]) -> Remote | None:
 
 
 def _charged(ours: Ours, documents: list[Document]) -> Document | None:
+    """The subscription that is charged. What is over pays for nothing: its card is no default, nor mirrored as one."""
     kept = ours.held.stripe_subscription_id if ours.held else None
-    return next((each for each in documents if each["id"] == kept), None)
+    return next((each for each in documents if each["id"] == kept and each["status"] not in OVER), None)
 
 
 def _ours(vendor_id: int, customer_id: str) -> Ours:

@@ -68,7 +68,8 @@ def page(client: FlaskClient, chromium: Browser) -> Iterator[Page]:
 def answer(client: FlaskClient, route: Route) -> None:
     """The app's answer to a request of the browser's, headers and all."""
     asked = urlsplit(route.request.url)
-    given = client.get(f"{asked.path}?{asked.query}", headers={"Accept-Language": "en"})
+    htmx = {name: value for name, value in route.request.headers.items() if name.startswith("hx-")}
+    given = client.get(f"{asked.path}?{asked.query}", headers={"Accept-Language": "en", **htmx})
     route.fulfill(status=given.status_code, headers=dict(given.headers), body=given.data)
 
 

@@ -2,10 +2,9 @@
 
 import importlib
 import os
-from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from flask import Flask, Request, Response, g, has_request_context, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
@@ -19,6 +18,8 @@ from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
 from config import Config
 from portal.kit import clock, crypto, dispatcher, log, outbox, tasks
 from portal.kit.db import db, engine_options, relax_durability
+from portal.web.kit import answers
+from portal.web.kit.hooks import HookedFlask, for_people
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,14 +50,6 @@ csrf = CSRFProtect()
 babel = Babel()
 
 
-class Portal(Flask):
-    """Flask without what programs' requests do not need; together it was a fifth of one."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Nothing here is a coroutine; Flask would ask that of every hook at every request."""
-        return func
-
-
 class PageSession(SecureCookieSession):
     """A cookie's session that knows when it was signed; None for one that is new."""
 
@@ -64,7 +57,9 @@ class PageSession(SecureCookieSession):
 
 
 class PageSessions(SecureCookieSessionInterface):
-    """Cookies are for people: whoever brings a key or a token is no person with a cookie."""
+    """Cookies are for people: whoever brings a key, a token or a signature is no person with a cookie."""
+
+    PROOFS = ("Authorization", "Stripe-Signature")
 
     session_class = PageSession
     #: A cookie in use is signed anew once a day, not with every answer: that took a tenth of a fragment.
@@ -72,7 +67,7 @@ class PageSessions(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """The cookie's session; for programs an empty one that cannot be written."""
-        if "Authorization" in request.headers and request.path.startswith("/api/"):
+        if request.path.startswith("/api/") and any(name in request.headers for name in self.PROOFS):
             return self.make_null_session(app)
         signer, value = self.get_signing_serializer(app), request.cookies.get(self.get_cookie_name(app))
         if signer is None or not value:
@@ -110,19 +105,20 @@ class Segment(UnicodeConverter):
         self.regex = r"[^/\x00-\x1f\x7f]{1,1000}"
 
 
-def create_app(config: Config | None = None) -> Flask:
+def create_app(config: Config | None = None) -> HookedFlask:
     """Build the app from the environment (or a given Config). Raises ConfigurationError naming what is wrong."""
     config = config or Config()
     config.require_sound()
     log.configure(config.log_format, config.log_level)
     clock.configure(config.clock_offset_file or None)
-    app = Portal(
+    app = HookedFlask(
         "portal",
         root_path=str(ROOT / "portal"),
         template_folder=str(ROOT / "templates"),
         static_folder=str(ROOT / "static"),
     )
     app.session_interface = PageSessions()
+    app.response_class, app.json = answers.Answer, answers.Json(app)
     app.url_map.converters.update(default=Segment, string=Segment, int=RowId)
     app.config.from_mapping(config.flask())
     app.extensions["portal_config"] = config
@@ -152,7 +148,7 @@ def _redis(app: Flask, config: Config) -> None:
     outbox.on_wake(lambda: dispatcher.wake(redis))
 
 
-def _pages(app: Flask, config: Config) -> None:
+def _pages(app: HookedFlask, config: Config) -> None:
     from portal.web.kit import (
         callers,
         errors,
@@ -176,8 +172,9 @@ def _pages(app: Flask, config: Config) -> None:
     babel.init_app(app, default_translation_directories=str(ROOT / "portal" / "translations"), locale_selector=_locale)
     texts.init_app(babel)
     uploads.init_app(app)
-    csrf.init_app(app)
-    limits.limiter.init_app(app)
+    with app.hooks_where(for_people):
+        csrf.init_app(app)
+    limits.init_app(app)
     headers.init_app(app, config)
     filters.init_app(app)
     static_files.init_app(app)
@@ -188,27 +185,29 @@ def _pages(app: Flask, config: Config) -> None:
     errors.init_app(app)
 
 
-def _follow_request(app: Flask, config: Config) -> None:
+def _follow_request(app: HookedFlask, config: Config) -> None:
     """Give each request an id that its jobs inherit, and one origin, so that cookies are found again."""
 
     @app.before_request
-    def _begin() -> Response | None:
+    def _begin() -> None:
         given = request.headers.get("X-Request-Id", "")
         log.request_id.set(given if given.isalnum() and len(given) <= 32 else log.new_request_id())
-        return _to_one_origin(config)
 
     @app.after_request
     def _end(response: Response) -> Response:
         response.headers["X-Request-Id"] = log.request_id.get()
         return response
 
+    if config.app_env == "development":
+        with app.hooks_where(for_people):
+            app.before_request(partial(_to_one_origin, config.base_url.rstrip("/")))
 
-def _to_one_origin(config: Config) -> Response | None:
+
+def _to_one_origin(base: str) -> Response | None:
     """On a developer's machine localhost and 127.0.0.1 are two origins: lead pages to the configured one."""
-    base = config.base_url.rstrip("/")
     for_machines = request.path.startswith(("/healthz", "/readyz", "/metrics", "/api/", "/static/"))
     elsewhere = request.host != base.split("://", 1)[-1]
-    if config.app_env != "development" or request.method != "GET" or for_machines or not elsewhere:
+    if request.method != "GET" or for_machines or not elsewhere:
         return None
     return Response(status=302, headers={"Location": base + request.full_path.rstrip("?")})
 
@@ -226,11 +225,11 @@ def _locale() -> str:
     return request.accept_languages.best_match(languages) or languages[0]
 
 
-def _doors(app: Flask) -> None:
+def _doors(app: HookedFlask) -> None:
     from portal import api, web
 
     web.register(app)
-    api.register(app, csrf)
+    api.register(app, csrf, app.for_programs)
 
 
 def _commands(app: Flask) -> None:

@@ -1,37 +1,36 @@
 """Which program is at the door: one statement answers key or person, vendor, standing and rights, and a counter too.
 
-What a vendor may do is kept by this process together with the version of its rights. The statement is told that
-version and brings the grants along only when it has changed: one query either way, and never a stale answer.
+On PostgreSQL a process keeps what it read of a key and its vendor, with the stamps of the vendor's rows: the number of
+the transaction that wrote each, which every change makes another. The next request's one statement looks for the same
+key, reads the stamps and the counter; while they are the same, so is everything kept. It is one query either way (two
+right after a change), and never a stale answer, whoever wrote and wherever.
 """
 
+import json
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
-
+from portal.accounts import caller_statements as statements
 from portal.catalog.rules import PER_PERIOD, Metric
-from portal.entitlements.models import EntitlementGrant, EntitlementVersion
 from portal.entitlements.rules import Frame, Grant, Kind, Rights, Source, State, combine
 from portal.identity import api_key_rules
-from portal.identity.api_key_rules import KeyText
-from portal.identity.models import ApiKey, Membership, User, Vendor
+from portal.identity.api_key_rules import NOTED_EVERY, KeyText
 from portal.identity.rules import KeyScope, Role
 from portal.identity.tokens import Claims, Scope
-from portal.kit import clock
+from portal.kit import clock, lines
 from portal.kit.actor import Actor
-from portal.kit.direct import Direct
+from portal.kit.direct import Condition
 from portal.kit.errors import NotFound, Unauthenticated
 from portal.kit.text import N_
-from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.rules import Status
-from portal.usage.models import UsageCounter
 from portal.usage.rules import EPOCH
 
 #: Vendors whose rights one process keeps; the one that was longest not asked for goes first.
 KEPT = 10_000
+_METRICS = frozenset(Metric)
 LONGEST_MONTH = timedelta(days=31)
 INVALID = N_("This API key is not valid.")
 
@@ -68,54 +67,79 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Rights as they were read, and the moment (business) at which a grant begins or ends by itself."""
+    """A caller as it was read, and as long as it holds: the key's row, the stamps of the vendor's, the moment
+    (business) at which a grant begins or ends by itself, the moment (wall) at which the key ends, and by which lines.
+    """
 
-    rights: Rights
-    good_until: datetime | None
+    caller: Caller
+    key_hash: str
+    key: dict[str, str | None]
+    stamps: tuple[int | None, ...]
+    turns_at: datetime | None
+    expires_at: datetime | None
+    generation: int
+
+    def holds(self, key: KeyText, now: datetime) -> bool:
+        """As far as can be told without asking: the same secret, and no moment passed at which something ends."""
+        return (
+            self.generation == lines.generation()
+            and (self.turns_at is None or self.turns_at > now)
+            and (self.expires_at is None or self.expires_at > clock.wall())
+            and api_key_rules.same(self.key_hash, key.key_hash)
+        )
 
 
-@dataclass
-class _Shelf:
-    known: "OrderedDict[tuple[str, str | None], _Known]" = field(default_factory=OrderedDict)
-
-    def find(self, name: tuple[str, str | None], now: datetime) -> _Known | None:
-        found = self.known.get(name)
-        if found is None or (found.good_until is not None and found.good_until <= now):
-            return None
-        return found
-
-    def keep(self, name: tuple[str, str | None], known: _Known) -> None:
-        self.known[name] = known
-        self.known.move_to_end(name)
-        while len(self.known) > KEPT:
-            self.known.popitem(last=False)
-
-
-_shelf = _Shelf()
+_shelf: OrderedDict[tuple[str, str | None], _Known] = OrderedDict()
+#: When this process last noted a key's use, by its prefix: a known caller does not read it anew.
+_noted: dict[str, datetime] = {}
 
 
 def forget() -> None:
-    """Drop what this process knows of vendors' rights; only tests need it."""
-    _shelf.known.clear()
+    """Drop what this process knows of callers; only tests need it."""
+    _shelf.clear()
 
 
 def by_key(key: KeyText, *, code: str | None, metric: str | None, now: datetime) -> Caller:
     """The program that holds ``key``; ``code`` is the vendor that it speaks for, needed from the platform alone.
 
     ``metric`` names the counter to bring along. Unauthenticated for a key that is unknown, revoked or run out,
-    NotFound for a vendor that does not exist or is not the key's. One query.
+    NotFound for a vendor that does not exist or is not the key's. One query, two where something changed meanwhile.
     """
-    name = (key.prefix, code)
-    known = _shelf.find(name, now)
-    told = {"name": key.prefix, "code": code, "known": known.rights.version if known else -1, "now": now}
     counting = metric in _METRICS
+    told: dict[str, Any] = {"name": key.prefix, "code": code, "now": now}
     if counting:
         told |= {"metric": metric, "epoch": _counted_from(str(metric), now)}
-    rows = _BY_KEY[code is not None, counting, metric in PER_PERIOD](told)
+    kind = counting, metric in PER_PERIOD
+    known = _shelf.get((key.prefix, code))
+    if known is not None and known.holds(key, now):
+        rows = statements.STAMPS[kind](told | known.key)
+        if rows and _stamps(rows[0]) == known.stamps:
+            return _with_counters(known.caller, rows, metric) if counting else known.caller
+    began = lines.generation()
+    rows = statements.BY_KEY[code is not None, *kind](told)
+    return _read_by_key(key, rows, code, metric if counting else None, now, began)
+
+
+def likely(key: KeyText, *, code: str | None, now: datetime) -> tuple[Caller, Condition] | None:
+    """The program that holds ``key`` as this process knows it, and what must still be so: for a statement that looks
+    for itself whether it is, and does nothing otherwise. No query. None where nothing is known.
+    """
+    known = _shelf.get((key.prefix, code))
+    if known is None or not known.holds(key, now) or not use_is_noted(known.caller, clock.wall()):
+        return None
+    names = ("stamp_v", "stamp_s", "stamp_e")
+    told = {name: None if stamp is None else str(stamp) for name, stamp in zip(names, known.stamps, strict=True)}
+    told |= {f"still_{name}": value for name, value in known.key.items()}
+    return known.caller, Condition(statements.UNCHANGED, told)
+
+
+def _read_by_key(
+    key: KeyText, rows: Sequence[Any], code: str | None, metric: str | None, now: datetime, began: int
+) -> Caller:
     row = _proved(rows, key)
     _same_vendor(row, code)
-    rights = _rights(rows, name, known, now)
-    return Caller(
+    rights, turns_at = _rights(rows, now)
+    caller = Caller(
         actor=Actor("api_key", row.key_name, row.key_id),
         rate_key=key.prefix,
         platform=row.scope == KeyScope.PLATFORM,
@@ -123,10 +147,59 @@ def by_key(key: KeyText, *, code: str | None, metric: str | None, now: datetime)
         token_scope=None,
         role=Role.OWNER,
         vendor=_vendor(row),
-        state=State(_frame(row), rights, _counters(rows, metric) if counting else {}),
+        state=State(_frame(row), rights, {}),
         key_id=row.key_id,
         last_used_at=row.last_used_at,
     )
+    if row.version_stamp is not None:
+        _keep(
+            (key.prefix, code),
+            _Known(caller, row.key_hash, _key(row), _stamps(row), turns_at, row.expires_at, began),
+        )
+    return caller if metric is None else _with_counters(caller, rows, metric)
+
+
+def _keep(name: tuple[str, str | None], known: _Known) -> None:
+    _shelf[name] = known
+    _shelf.move_to_end(name)
+    while len(_shelf) > KEPT:
+        _shelf.popitem(last=False)
+
+
+def _key(row: Any) -> dict[str, str | None]:
+    """What must be found again, ready to be sent; all but ``last_used_at``, which changes every minute."""
+    found = {
+        "key_id": row.key_id,
+        "key_name": row.key_name,
+        "key_hash": row.key_hash,
+        "scopes": json.dumps(row.scopes),
+        "expires_at": row.expires_at,
+        "vendor_id": row.vendor_id,
+    }
+    return {name: None if value is None else str(value) for name, value in found.items()}
+
+
+def _stamps(row: Any) -> tuple[int | None, ...]:
+    return row.vendor_stamp, row.subscription_stamp, row.version_stamp
+
+
+def _with_counters(caller: Caller, rows: Sequence[Any], metric: str | None) -> Caller:
+    state = caller.state
+    held = State(state.frame, state.rights, _counters(rows, metric))
+    return replace(caller, state=held)
+
+
+def use_is_noted(found: Caller, at: datetime) -> bool:
+    """Has this key's use been noted within the minute, or is there no key?"""
+    last = max(filter(None, (found.last_used_at, _noted.get(found.rate_key))), default=None)
+    return found.key_id is None or (last is not None and at - last < NOTED_EVERY)
+
+
+def remember_noting(found: Caller, at: datetime) -> None:
+    """The key's use was noted ``at``."""
+    if len(_noted) >= KEPT:
+        _noted.clear()
+    _noted[found.rate_key] = at
 
 
 def by_token(claims: Claims, *, metric: str | None, now: datetime) -> Caller:
@@ -135,10 +208,10 @@ def by_token(claims: Claims, *, metric: str | None, now: datetime) -> Caller:
     Unauthenticated when the person is blocked or gone; no vendor when the token names none or one that is not theirs.
     """
     counting = metric in _METRICS
-    told: dict[str, Any] = {"name": claims.user_id, "account": claims.account_id, "known": -1, "now": now}
+    told: dict[str, Any] = {"name": claims.user_id, "account": claims.account_id, "now": now}
     if counting:
         told |= {"metric": metric, "epoch": _counted_from(str(metric), now)}
-    rows = _BY_TOKEN[counting, metric in PER_PERIOD](told)
+    rows = statements.BY_TOKEN[counting, metric in PER_PERIOD](told)
     if not rows:
         raise Unauthenticated(code="token_invalid")
     row = rows[0]
@@ -150,7 +223,7 @@ def by_token(claims: Claims, *, metric: str | None, now: datetime) -> Caller:
         token_scope=claims.scope,
         role=Role(row.role) if row.role else Role.MEMBER,
         vendor=_vendor(row),
-        state=State(_frame(row), _read(rows, now).rights, _counters(rows, metric) if counting else {}),
+        state=State(_frame(row), _rights(rows, now)[0], _counters(rows, metric) if counting else {}),
     )
 
 
@@ -184,16 +257,7 @@ def _frame(row: Any) -> Frame:
     return Frame(row.standing, row.period_start, row.period_end, row.create_until, row.open_until)
 
 
-def _rights(rows: Sequence[Any], name: tuple[str, str | None], known: _Known | None, now: datetime) -> Rights:
-    if known is not None and rows[0].version == known.rights.version:
-        return known.rights
-    read = _read(rows, now)
-    if rows[0].version is not None:
-        _shelf.keep(name, read)
-    return read.rights
-
-
-def _read(rows: Sequence[Any], now: datetime) -> _Known:
+def _rights(rows: Sequence[Any], now: datetime) -> tuple[Rights, datetime | None]:
     """Add up the grants that hold now; those of later only say until when this is true."""
     found = list({row.grant_id: row for row in rows if row.source is not None}.values())
     live = [
@@ -202,7 +266,7 @@ def _read(rows: Sequence[Any], now: datetime) -> _Known:
         if r.valid_from <= now
     ]
     turns = [at for row in found for at in (row.valid_from, row.valid_until) if at is not None and at > now]
-    return _Known(combine(rows[0].version or 0, live), min(turns, default=None))
+    return combine(rows[0].version or 0, live), min(turns, default=None)
 
 
 def _counted_from(metric: str, now: datetime) -> datetime:
@@ -211,105 +275,3 @@ def _counted_from(metric: str, now: datetime) -> datetime:
 
 def _counters(rows: Sequence[Any], metric: str | None) -> dict[tuple[str, datetime], int]:
     return {(str(metric), row.counted_from): row.used for row in rows if row.used is not None}
-
-
-_METRICS = frozenset(Metric)
-#: Tables, not models: through the session's own layer the same statement takes half as long again.
-_keys: Any = ApiKey.__table__
-_vendors: Any = Vendor.__table__
-_subscriptions: Any = VendorSubscription.__table__
-_versions: Any = EntitlementVersion.__table__
-_grants: Any = EntitlementGrant.__table__
-_counted: Any = UsageCounter.__table__
-_members: Any = Membership.__table__
-_users: Any = User.__table__
-_VENDOR = (
-    _vendors.c.id.label("vendor_id"),
-    _vendors.c.code,
-    _vendors.c.name.label("vendor_name"),
-    _vendors.c.blocked_at,
-    _subscriptions.c.status,
-    _versions.c.version,
-    _versions.c.standing,
-    _versions.c.period_start,
-    _versions.c.period_end,
-    _versions.c.create_until,
-    _versions.c.open_until,
-)
-_GRANT = (
-    _grants.c.id.label("grant_id"),
-    _grants.c.source,
-    _grants.c.source_ref,
-    _grants.c.kind,
-    _grants.c.key,
-    _grants.c.amount,
-    _grants.c.level,
-    _grants.c.valid_from,
-    _grants.c.valid_until,
-)
-
-
-def _with_rights(statement: Select[*tuple[Any, ...]], counting: bool, per_period: bool) -> Select[*tuple[Any, ...]]:
-    """Add standing, frame, the counter, and the grants unless their version is the known one."""
-    now = bindparam("now", type_=_grants.c.valid_from.type)
-    granted: ColumnElement[bool] = and_(
-        _grants.c.vendor_id == _versions.c.vendor_id,
-        _versions.c.version != bindparam("known"),
-        or_(_grants.c.valid_until.is_(None), _grants.c.valid_until > now),
-    )
-    living = and_(_subscriptions.c.vendor_id == _vendors.c.id, _subscriptions.c.ended_at.is_(None))
-    statement = (
-        statement.outerjoin(_subscriptions, living)
-        .outerjoin(_versions, _versions.c.vendor_id == _vendors.c.id)
-        .outerjoin(_grants, granted)
-    )
-    if counting:
-        epoch = bindparam("epoch", type_=_counted.c.period_start.type)
-        # A month of usage begins less than 31 days ago: at most two rows, of which the gate takes the right one.
-        begun = _counted.c.period_start.between(epoch, now) if per_period else _counted.c.period_start == epoch
-        counted = and_(_counted.c.vendor_id == _vendors.c.id, _counted.c.metric == bindparam("metric"), begun)
-        statement = statement.outerjoin(_counted, counted).add_columns(
-            _counted.c.used, _counted.c.period_start.label("counted_from")
-        )
-    return statement.order_by(_grants.c.id)
-
-
-def _key_statement(named: bool, counting: bool, per_period: bool) -> Select[*tuple[Any, ...]]:
-    whose = _vendors.c.code == bindparam("code") if named else _vendors.c.id == _keys.c.vendor_id
-    statement = (
-        select(
-            _keys.c.id.label("key_id"),
-            _keys.c.name.label("key_name"),
-            _keys.c.vendor_id.label("key_vendor_id"),
-            _keys.c.scope,
-            _keys.c.key_hash,
-            _keys.c.scopes,
-            _keys.c.expires_at,
-            _keys.c.revoked_at,
-            _keys.c.last_used_at,
-            *_VENDOR,
-            *_GRANT,
-        )
-        .select_from(_keys)
-        .outerjoin(_vendors, whose)
-        .where(_keys.c.prefix == bindparam("name"))
-    )
-    return _with_rights(statement, counting, per_period)
-
-
-def _token_statement(counting: bool, per_period: bool) -> Select[*tuple[Any, ...]]:
-    member = and_(_members.c.user_id == _users.c.id, _members.c.vendor_id == bindparam("account"))
-    statement = (
-        select(_users.c.name.label("key_name"), _members.c.role, *_VENDOR, *_GRANT)
-        .select_from(_users)
-        .outerjoin(_members, member)
-        .outerjoin(_vendors, _vendors.c.id == _members.c.vendor_id)
-        .where(_users.c.id == bindparam("name"), _users.c.blocked_at.is_(None))
-    )
-    return _with_rights(statement, counting, per_period)
-
-
-_BOTH = (False, True)
-#: Built once, since building them anew takes longer than sending them: by (vendor named, with a counter, per period).
-_BY_KEY = {(n, c, p): Direct(_key_statement(n, c, p)) for n in _BOTH for c in _BOTH for p in _BOTH}
-_BY_TOKEN = {(c, p): Direct(_token_statement(c, p)) for c in _BOTH for p in _BOTH}

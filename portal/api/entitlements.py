@@ -77,10 +77,7 @@ def _metric() -> str | None:
     """Which counter the question is about, before anybody is known; what is no question names none."""
     if (request.content_length or SHORT + 1) > SHORT:
         return None
-    try:
-        given = request.get_json(silent=True)
-    except RecursionError:
-        return None
+    given = operation.given_quietly()
     named = given.get("metric") if isinstance(given, dict) else None
     return named if isinstance(named, str) else None
 

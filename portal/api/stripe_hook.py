@@ -7,8 +7,7 @@ from portal.api.operation import Told, described
 from portal.gateways import stripe
 from portal.kit import clock
 from portal.kit.errors import Invalid
-from portal.kit.unit_of_work import unit_of_work
-from portal.stripe_events import service
+from portal.stripe_events import arrival
 from portal.web.kit import audience
 
 blueprint = Blueprint("api_stripe_hook", __name__)
@@ -37,11 +36,11 @@ class Received(Told):
 def receive() -> Response:
     """Stripe's events. 400 for what no secret of ours signed within 300 seconds; 2xx means stored."""
     secrets = current_app.extensions["portal_config"].webhook_secrets
-    event = stripe.verify(request.get_data(), request.headers.get("Stripe-Signature", ""), secrets)
+    sent = request.get_data()
+    event = stripe.verify(sent, request.headers.get("Stripe-Signature", ""), secrets)
     if event.get("object") != "event" or not isinstance(event.get("id"), str):
         raise Invalid(code="not_an_event")
-    with unit_of_work():
-        stored = service.receive(event, now=clock.business())
+    stored = arrival.receive(event, sent, now=clock.business())
     return jsonify(received=True, known=not stored)
 
 

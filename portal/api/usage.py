@@ -4,10 +4,11 @@ from contextlib import nullcontext
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from pydantic import Field, TypeAdapter, ValidationError, WithJsonSchema
+from sqlalchemy.exc import IntegrityError
 
-from portal.api import operation, repeat
+from portal.api import operation, plain_events, repeat
 from portal.api.entitlements import period
 from portal.api.operation import Given, Told, described
 from portal.api.shapes import COUNTED_HERE, REPORTED, Moment, Period, QueryDay, QueryNumber, Text120
@@ -170,7 +171,7 @@ _one: TypeAdapter[UsageEvent] = TypeAdapter(UsageEvent)
 
 
 @blueprint.post("/api/v1/usage/events", strict_slashes=False)
-@audience.api(Reach.USAGE_WRITE, role=Role.MANAGER)
+@audience.api(Reach.USAGE_WRITE, role=Role.MANAGER, proves=True)
 @described(
     "Report what happened",
     "Usage",
@@ -189,13 +190,16 @@ def report() -> Response:
     What has happened has happened: no limit refuses it (ask the gate beforehand). Wrong events of a batch are named in
     `problems` while the good ones count; a wrong single event is 422 with the same code.
     """
+    if answer := _count_at_once():
+        return jsonify(answer)
+    callers.caller()  # whatever follows, an error too, is for nobody else
     given = operation.given()
     listed = _listed(given)
     if listed is not None:
+        if operation.key() is None and (answer := _count_plain(listed)):
+            return jsonify(answer)
         return repeat.once(given, lambda: _count(listed))
-    event = _single(given)
-    if operation.key() is None and (answer := _count_at_once(event)):
-        return jsonify(answer)
+    _check_single(given)
     return repeat.once(given, lambda: _count_one(given))
 
 
@@ -211,6 +215,19 @@ def _listed(given: Any) -> list[Any] | None:
     if not 1 <= len(listed) <= MOST_EVENTS:
         raise Invalid(N_("Send 1 to 1,000 events."), code="too_many_events", fields={"events": N_("Send 1 to 1,000.")})
     return listed
+
+
+def _count_plain(listed: list[Any]) -> dict[str, Any] | None:
+    """The short way of a batch: one statement for all of it. None, and nothing has changed: go the long way."""
+    held, now, sent = callers.caller().state, clock.business(), plain_events.columns(listed)
+    if sent is None or not metering.plain(sent, held, now):
+        return None
+    try:
+        with unit_of_work() if metering.may_alert(set(sent.metrics), held) else nullcontext():
+            metering.record_plain(callers.vendor().id, sent, held, now=now)
+    except IntegrityError:  # a key is known
+        return None
+    return {"received": len(listed), "counted": len(listed), "known": 0, "refused": 0, "problems": []}
 
 
 def _count(listed: list[Any]) -> dict[str, Any]:
@@ -234,26 +251,29 @@ def _count(listed: list[Any]) -> dict[str, Any]:
     }
 
 
-def _single(given: Any) -> Event:
-    """A single event as the rooms take it. What is wrong with it is an error of the request."""
-    e = operation.read(UsageEvent, given)
-    if e.metric in COUNTED_HERE:
+def _check_single(given: Any) -> None:
+    """What is wrong with the shape of a single event is an error of the request, at its field."""
+    if operation.read(UsageEvent, given).metric in COUNTED_HERE:
         raise Invalid(WORDS["counted_here"], code="counted_here")
-    return Event(e.key, e.metric, e.quantity, e.at or clock.business(), e.subject)
 
 
-def _count_at_once(event: Event) -> dict[str, Any] | None:
-    """The short way: one statement, and a transaction around it only where an alert may follow. None: go the long way.
-
-    It uses the rights that came with the caller, in the statement before this one.
+def _count_at_once() -> dict[str, Any] | None:
+    """The short way of a single event: one statement, which also looks whether the caller is still who it was; a
+    transaction around it only where an alert may follow. None for anything else, and nothing has changed.
     """
-    caller, now = callers.caller(), clock.business()
-    with unit_of_work() if metering.may_alert(event, caller.state) else nullcontext():
-        result = metering.record_one(callers.vendor().id, event, caller.state, now=now)
-    if result is None:
+    given = operation.given_quietly()
+    if not isinstance(given, dict) or "events" in given or "Idempotency-Key" in request.headers:
         return None
-    if result.code is not None:
-        raise Invalid(WORDS[result.code], code=result.code)
+    e, now = _shape(given), clock.business()
+    if isinstance(e, str):
+        return None
+    (caller, only_if), event = callers.likely(), Event(e.key, e.metric, e.quantity, e.at or now, e.subject)
+    if caller.vendor is None:
+        return None
+    with unit_of_work() if metering.may_alert([e.metric], caller.state) else nullcontext():
+        result = metering.record_one(caller.vendor.id, event, caller.state, now=now, only_if=only_if)
+    if result is None or result.outcome != Outcome.COUNTED:
+        return None
     return {"received": 1, "counted": 1, "known": 0, "refused": 0, "problems": []}
 
 

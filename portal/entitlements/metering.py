@@ -5,17 +5,22 @@ away would be wrong from then on. Whoever wants to ask beforehand asks the gate.
 since windows and limits are rights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from portal.catalog.rules import Metric
 from portal.entitlements import alerts
 from portal.entitlements.rules import State
 from portal.entitlements.state import state
-from portal.usage import batch, levels, single
+from portal.kit.db import db
+from portal.kit.direct import Condition
+from portal.usage import batch, levels, many, single
 from portal.usage.batch import Moved
 from portal.usage.counters import FULL
+from portal.usage.many import Columns
 from portal.usage.rules import Event, Outcome, Result, crossed, fault
+
+_METRICS = frozenset(Metric)
 
 
 def record_batch(vendor_id: int, events: Sequence[Event], *, now: datetime) -> list[Result]:
@@ -34,11 +39,15 @@ def record_batch(vendor_id: int, events: Sequence[Event], *, now: datetime) -> l
     return done.results
 
 
-def record_one(vendor_id: int, event: Event, held: State, *, now: datetime) -> Result | None:
-    """Count one event in one statement with rights that were read for this request; nothing moves for a refused one.
+def record_one(
+    vendor_id: int, event: Event, held: State, *, now: datetime, only_if: Condition | None = None
+) -> Result | None:
+    """Count one event in one statement with rights that were read for this request (or hold ``only_if`` nothing
+    changed since they were read, which the statement looks at); nothing moves for a refused one.
 
-    None where that is not possible, and nothing changed: the key is known, or the event needs more than a statement.
-    Then record_batch does it. Without a unit of work the statement commits by itself: only if not ``may_alert``.
+    None where that is not possible, and nothing changed: the key is known, the condition does not hold, or the event
+    needs more than a statement. Then record_batch does it. Without a unit of work the statement commits by itself:
+    only if not ``may_alert``.
     """
     window = held.frame.window(now)
     if code := fault(event, window, now):
@@ -46,17 +55,32 @@ def record_one(vendor_id: int, event: Event, held: State, *, now: datetime) -> R
     if not single.fits(event):
         return None
     metric = Metric(event.metric)
-    after = single.record(vendor_id, event, window=window)
+    after = single.record(vendor_id, event, window=window, only_if=only_if)
     if after is None:
         return None
     _watch(vendor_id, Moved(metric, after - event.quantity, after), held.limit(metric), window, now)
     return Result(Outcome.COUNTED)
 
 
-def may_alert(event: Event, held: State) -> bool:
-    """Could ``record_one`` cross a threshold of the limit? Then alert and count belong into one transaction."""
-    known = event.metric in set(Metric) and single.fits(event)
-    return known and bool(crossed(0, FULL, held.limit(Metric(event.metric))))
+def record_plain(vendor_id: int, sent: Columns, held: State, *, now: datetime) -> None:
+    """Count events that are all ``plain`` in one statement, with rights that were read for this request.
+
+    IntegrityError where a key is known: then nothing has changed, the unit of work is to be undone, and record_batch
+    does it. Without a unit of work the statement commits by itself: only if no metric ``may_alert``. PostgreSQL alone.
+    """
+    window = held.frame.window(now)
+    for moved in many.record(vendor_id, sent, window=window, now=now):
+        _watch(vendor_id, moved, held.limit(moved.metric), window, now)
+
+
+def plain(sent: Columns, held: State, now: datetime) -> bool:
+    """Can ``record_plain`` take these?"""
+    return db.engine.dialect.name == "postgresql" and many.plain(sent, held.frame.window(now), now)
+
+
+def may_alert(metrics: Iterable[str], held: State) -> bool:
+    """Could counting these cross a threshold of the limit? Then alert and count belong into one transaction."""
+    return any(crossed(0, FULL, held.limit(Metric(metric))) for metric in metrics if metric in _METRICS)
 
 
 def set_level(

@@ -1,20 +1,63 @@
 """Statements of the hottest requests, sent by the driver itself.
 
-SQLAlchemy makes the text once; each execution through it cost more than the driver and the database together. Only
-for statements that name their tenant themselves: the second lock (kit.tenancy) does not see them.
+SQLAlchemy makes the text once; each execution through it, and through the driver's cursors, cost more than the database
+needs to answer. So on PostgreSQL a statement is prepared once for each line (kit.lines) and then named to libpq.
+Only for statements that name their tenant themselves: the second lock (kit.tenancy) does not see them.
 """
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
 import psycopg
+from sqlalchemy import ColumnElement, Table
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.selectable import ReturnsRows
 
-from portal.kit.db import db
+from portal.kit.db import BigId, db
+from portal.kit.lines import Lines, of_wire, to_wire
+
+
+class Stamp(ColumnElement[int]):
+    """The number of the transaction that wrote a row: another one after every change of it, by whomever.
+
+    NULL where there is no row, and on SQLite, which keeps no such number.
+    """
+
+    inherit_cache = True
+    type = BigId
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+
+@compiles(Stamp)
+def _no_stamp(*_: Any, **__: Any) -> str:
+    return "NULL"
+
+
+@compiles(Stamp, "postgresql")
+def _stamp(element: Stamp, compiler: Any, **_: Any) -> str:
+    return f"{compiler.preparer.format_table(element.table)}.xmin"
+
+
+_NAMED = re.compile(r"%\((\w+)\)s|%%")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must still be true for a statement to do anything: a query that then finds a row, and its parameters.
+
+    ``query`` is one of few texts of ours, never made from what somebody sent. PostgreSQL alone.
+    """
+
+    query: str
+    told: dict[str, Any]
 
 
 class Direct:
@@ -30,35 +73,28 @@ class Direct:
 
         Without one it is a transaction by itself: on PostgreSQL that saves its begin and its end, a round trip each.
         """
-        session = db.session()
-        if session.in_transaction():
+        engine = db.engine
+        session = db.session() if db.session.registry.has() else None
+        in_transaction = session is not None and session.in_transaction()
+        if session is not None and in_transaction:
             session.flush()  # as the session does before a read of its own
-        if db.engine.dialect.name == "sqlite":
-            rows: Sequence[Any] = session.connection().execute(self._statement, told).all()
+        if engine.dialect.name == "sqlite":
+            rows: Sequence[Any] = db.session.connection().execute(self._statement, told).all()
             return rows
-        if session.in_transaction():  # its connection is at hand: a second one would be a waste
-            return self._send(session.connection().connection.driver_connection, told)
-        pooled = db.engine.raw_connection()
-        driver: Any = pooled.driver_connection
-        try:
-            driver.autocommit = True
-            return self._send(driver, told)
-        finally:
-            if driver.closed:
-                pooled.invalidate()
-            else:
-                driver.autocommit = False
-            pooled.close()
-
-    def _send(self, driver: Any, told: dict[str, Any]) -> Sequence[Any]:
         text, values = self._made(told)
-        for hear in db.engine.dispatch.before_cursor_execute:
+        for hear in engine.dispatch.before_cursor_execute:
             hear(None, None, text, values, None, False)  # who counts statements counts these too
         try:
-            found = driver.execute(text, values).fetchall()
+            found = _within(session, text, values) if in_transaction else self._sent(Lines.of(engine), values)
         except psycopg.Error as error:
             raise DBAPIError.instance(text, None, error, psycopg.Error, hide_parameters=True) from error
         return [self._row(row) for row in found]
+
+    def _sent(self, lines: Lines, told: dict[str, Any]) -> list[list[Any]]:
+        """By a line of its own."""
+        values = [to_wire(told[name]) for name in self._names]
+        with lines.taken() as line:
+            return of_wire(line.perform(self, self._numbered, values))
 
     def _row(self, values: Sequence[Any]) -> Any:
         if not self._converted:
@@ -79,6 +115,16 @@ class Direct:
         return self._text, {**self._own, **told}
 
     @cached_property
+    def _names(self) -> list[str]:
+        """The parameters in the order of their first mention, which numbers them."""
+        return list(dict.fromkeys(found[1] for found in _NAMED.finditer(self._text or "") if found[1]))
+
+    @cached_property
+    def _numbered(self) -> bytes:
+        number = {name: f"${place}" for place, name in enumerate(self._names, 1)}
+        return _NAMED.sub(lambda found: number[found[1]] if found[1] else "%", self._text or "").encode()
+
+    @cached_property
     def _shape(self) -> Any:
         return namedtuple("_Row", self._statement.exported_columns.keys())
 
@@ -89,3 +135,10 @@ class Direct:
         types = [column.type.dialect_impl(dialect) for column in self._statement.exported_columns]
         made = [kind.result_processor(dialect, None) for kind in types]
         return [(place, convert) for place, convert in enumerate(made) if convert is not None]
+
+
+def _within(session: Any, text: str, told: dict[str, Any]) -> list[Any]:
+    """In the transaction that is open: its connection is at hand, and sees what it has written."""
+    driver: Any = session.connection().connection.driver_connection
+    found: list[Any] = driver.execute(text, told).fetchall()
+    return found

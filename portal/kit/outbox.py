@@ -56,24 +56,28 @@ def enqueue(
     """
     if not in_unit_of_work():
         raise UnitOfWorkError("a job is written with its cause: open a unit of work")
-    tasks.find(task)
-    now = clock.wall()
-    values = {
-        "task": task,
-        "args": args,
-        "dedupe_key": dedupe_key,
-        "vendor_id": vendor_id,
-        "state": "pending",
-        "run_at": now + delay,
-        "lease_token": 0,
-        "attempts": 0,
-        "request_id": log.request_id.get(),
-        "created_at": now,
-    }
+    values = row(task, dedupe_key, delay, vendor_id, **args) | {"state": "pending", "lease_token": 0, "attempts": 0}
     written = insert_once(OutboxJob, values, ["dedupe_key"])
     if written and _wake_hint:
         after_commit(_wake_hint)
     return written
+
+
+def row(
+    task: str, dedupe_key: str | None, delay: timedelta = timedelta(), vendor_id: int | None = None, **args: Any
+) -> dict[str, Any]:
+    """A new job's columns, for a statement that writes it together with its cause. KeyError for an unknown task."""
+    tasks.find(task)
+    now = clock.wall()
+    return {
+        "task": task,
+        "args": args,
+        "dedupe_key": dedupe_key,
+        "vendor_id": vendor_id,
+        "run_at": now + delay,
+        "request_id": log.request_id.get(),
+        "created_at": now,
+    }
 
 
 def hint() -> None:

@@ -25,19 +25,26 @@ def receive(event: dict[str, Any], *, now: datetime) -> bool:
     Two statements, no call to Stripe: the answer does not wait for anything else.
     """
     event = storable(event)
-    values = {
-        "stripe_event_id": str(event["id"])[:255],
+    row = {**values(event, now), "payload": event, "state": "received", "attempts": 0}
+    if not insert_once(WebhookEvent, row, ["stripe_event_id"]):
+        return False
+    outbox.enqueue("stripe_events.handle", dedupe_key=job_key(name(event)), event=name(event))
+    return True
+
+
+def values(event: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """What is known of an event beside its body."""
+    return {
+        "stripe_event_id": name(event),
         "type": str(event.get("type", ""))[:80],
         "object_id": object_id(event),
-        "payload": event,
-        "state": "received",
-        "attempts": 0,
         "received_at": now,
     }
-    if not insert_once(WebhookEvent, values, ["stripe_event_id"]):
-        return False
-    outbox.enqueue("stripe_events.handle", dedupe_key=job_key(str(event["id"])[:255]), event=values["stripe_event_id"])
-    return True
+
+
+def name(event: dict[str, Any]) -> str:
+    """What an event is known by."""
+    return str(event["id"])[:255]
 
 
 def storable(value: Any) -> Any:

@@ -5,12 +5,13 @@ counter, day: the order that every writer keeps.
 """
 
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import text
 
 from portal.catalog.rules import Metric
 from portal.kit.db import BigId, db
-from portal.kit.direct import Direct
+from portal.kit.direct import Condition, Direct
 from portal.usage import counters
 from portal.usage.rules import Event, counter_start
 
@@ -20,8 +21,9 @@ def fits(event: Event) -> bool:
     return event.quantity > 0 and db.engine.dialect.name == "postgresql"
 
 
-def record(vendor_id: int, event: Event, *, window: datetime) -> int | None:
-    """Count a sound event that ``fits``; gives the new sum. None, and nothing changes, for a key that is known.
+def record(vendor_id: int, event: Event, *, window: datetime, only_if: Condition | None = None) -> int | None:
+    """Count a sound event that ``fits``; gives the new sum. None, and nothing changes, for a key that is known, or
+    where the condition does not hold.
 
     ``window`` is the start of the month of usage. A transaction by itself unless a unit of work is open.
     """
@@ -35,26 +37,29 @@ def record(vendor_id: int, event: Event, *, window: datetime) -> int | None:
         "start": counter_start(Metric(event.metric), window),
         "day": counters.day_of(event.at),
     }
-    rows = _RECORD(told)
+    rows = _recording(only_if.query)(told | only_if.told) if only_if else _recording("SELECT 1")(told)
     return int(rows[0].used) if rows else None
 
 
-_RECORD = Direct(
-    text(
-        "WITH noted AS ("
-        "INSERT INTO usage_events (vendor_id, key, metric, quantity, subject, at)"
-        " VALUES (CAST(:vendor_id AS bigint), :key, :metric, CAST(:quantity AS bigint), :subject,"
-        " CAST(:at AS timestamptz))"
-        " ON CONFLICT (vendor_id, key) DO NOTHING RETURNING vendor_id, metric, quantity"
-        "), counted AS ("
-        "INSERT INTO usage_counters AS had (vendor_id, metric, period_start, used)"
-        " SELECT vendor_id, metric, CAST(:start AS timestamptz), quantity FROM noted"
-        " ON CONFLICT (vendor_id, metric, period_start) DO UPDATE SET used = had.used + excluded.used"
-        " RETURNING vendor_id, metric, used"
-        "), summed AS ("
-        "INSERT INTO usage_daily AS had (vendor_id, metric, day, quantity)"
-        " SELECT vendor_id, metric, CAST(:day AS date), CAST(:quantity AS bigint) FROM counted"
-        " ON CONFLICT (vendor_id, metric, day) DO UPDATE SET quantity = had.quantity + excluded.quantity"
-        ") SELECT used FROM counted"
-    ).columns(used=BigId)
+@cache
+def _recording(condition: str) -> Direct:
+    return Direct(text(_RECORD.replace("CONDITION", condition)).columns(used=BigId))
+
+
+_RECORD = (
+    "WITH noted AS ("
+    "INSERT INTO usage_events (vendor_id, key, metric, quantity, subject, at)"
+    " SELECT CAST(:vendor_id AS bigint), CAST(:key AS text), CAST(:metric AS text), CAST(:quantity AS bigint),"
+    " CAST(:subject AS text), CAST(:at AS timestamptz) WHERE EXISTS (CONDITION)"
+    " ON CONFLICT (vendor_id, key) DO NOTHING RETURNING vendor_id, metric, quantity"
+    "), counted AS ("
+    "INSERT INTO usage_counters AS had (vendor_id, metric, period_start, used)"
+    " SELECT vendor_id, metric, CAST(:start AS timestamptz), quantity FROM noted"
+    " ON CONFLICT (vendor_id, metric, period_start) DO UPDATE SET used = had.used + excluded.used"
+    " RETURNING vendor_id, metric, used"
+    "), summed AS ("
+    "INSERT INTO usage_daily AS had (vendor_id, metric, day, quantity)"
+    " SELECT vendor_id, metric, CAST(:day AS date), CAST(:quantity AS bigint) FROM counted"
+    " ON CONFLICT (vendor_id, metric, day) DO UPDATE SET quantity = had.quantity + excluded.quantity"
+    ") SELECT used FROM counted"
 )

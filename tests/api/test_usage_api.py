@@ -211,7 +211,8 @@ def test_a_fault_of_ours_says_nothing_of_its_inside(
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a secret place")
 
-    monkeypatch.setattr(metering, "record_batch", fails)
+    for way in ("record_batch", "record_plain"):
+        monkeypatch.setattr(metering, way, fails)
     answer = send({"events": [{"key": "k", "metric": "orders"}]})
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert "secret place" not in answer.get_data(as_text=True)

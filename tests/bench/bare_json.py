@@ -31,6 +31,7 @@ def bare() -> Response:
 
 csrf.exempt(blueprint)
 app = create_app()
+app.for_programs(blueprint)
 app.register_blueprint(blueprint)
 
 

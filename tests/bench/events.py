@@ -16,9 +16,14 @@ def numbered(template: Document, number: str) -> Document:
     return {**template, "id": f"evt_bench_{number}"}
 
 
+def body_of(event: Document) -> bytes:
+    """An event as Stripe sends it."""
+    return json.dumps(event, indent=2).encode()
+
+
 def signed(event: Document) -> tuple[bytes, dict[str, str]]:
     """The raw body, laid out as Stripe lays it out, and its headers; the signature holds for 300 seconds."""
-    body = json.dumps(event, indent=2).encode()
+    body = body_of(event)
     stamp = int(time.time())
     mark = hmac.new(SECRET.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
     return body, {

@@ -119,7 +119,7 @@ def measure_batch(ground: Ground, app: Flask, cast: Cast, key: str, sizes: Sizes
 def _take(
     ground: Ground, app: Flask, cast: Cast, key: str, sizes: Sizes, tell: Tell, kinds: dict[str, int]
 ) -> dict[str, list[Reading]]:
-    captured = {name: usage_side.capture(app, cast, each) for name, each in kinds.items()}
+    captured = {name: usage_side.capture(app, cast, key, each) for name, each in kinds.items()}
     ground.create("usage", ground.full("seed"))
     with ExitStack() as stack:
         port, server = stack.enter_context(usage_side.serving(ground, "usage"))
@@ -149,4 +149,9 @@ Events of one metric for ten vendors in turn, reported by a platform's key over 
 web process, of Redis, which counts requests, and of the database's backends. The raw floor is one process with as \
 many threads and connections, which repeats the statements that the portal was seen to execute for each vendor: no \
 HTTP, no key, no JSON. Books: events, counters and days grew by exactly what was sent, on both sides."""
-NOTES = ("A request does more than the floor: the statement that says who calls, and the count of requests.",)
+NOTES = (
+    "A single event's statement looks for itself who calls; so does the floor's. A thousand take a statement more for "
+    "that, and both count requests in Redis, by lots.",
+    "The product names prepared statements to libpq, with plans that are made once for a connection; the floor uses "
+    "the driver's cursors, which prepare as well.",
+)

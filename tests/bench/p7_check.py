@@ -98,7 +98,9 @@ HOW = """\
 a route in the same process behind the same hooks, which parses its body and answers the same JSON without a key or a \
 query. CPU is that of the web process, of Redis, which counts requests, and of the database's backends."""
 NOTES = (
-    "“Rights known” is the product as it runs: the process keeps a vendor's grants by their version, and the one "
-    "statement reads key, vendor, standing, version and counter. It is never older than that statement. “Asked” "
-    "forgets them before each request, so that the grants are read as well.",
+    "“Rights known” is the product as it runs: the process keeps what it read of a key and its vendor, and the one "
+    "statement looks for the same key, reads the stamps of the vendor's rows and the counter; nothing kept is older "
+    "than that statement. “Asked” forgets before each request, so that everything is read.",
+    "An answer names what is used, which every event moves: so every question is one to the database. Sending a "
+    "process to sleep and another to work costs the most of it, more than the statement (docs/decisions/0018).",
 )

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 from unittest.mock import patch
@@ -19,18 +19,14 @@ from sqlalchemy.engine import Engine
 from portal.gateways import stripe
 from portal.kit import clock
 from portal.kit.db import db
-from portal.kit.unit_of_work import unit_of_work
-from portal.stripe_events import service as inbox
+from portal.kit.lines import Line
+from portal.stripe_events import arrival
 from tests.bench import events
 from tests.bench.ground import Ground
 from tests.bench.portal_side import PATH
 from tests.bench.processes import ROOT, clean_environment
 
 SAMPLE = "evt_bench_sample"
-
-
-class _Enough(Exception):
-    """Seen what was to be seen: undo it."""
 
 
 def capture(app: Flask, template: dict[str, Any]) -> dict[str, Any]:
@@ -41,13 +37,12 @@ def capture(app: Flask, template: dict[str, Any]) -> dict[str, Any]:
         seen.append((statement, {name: plain(value) for name, value in parameters.items()}))
 
     with app.app_context():
+        event = {**template, "id": SAMPLE}
         sqlalchemy_event.listen(db.engine, "before_cursor_execute", note)
-        with suppress(_Enough), unit_of_work():
-            inbox.receive({**template, "id": SAMPLE}, now=clock.business())
-            raise _Enough
+        arrival.receive(event, events.body_of(event), now=clock.business())
         sqlalchemy_event.remove(db.engine, "before_cursor_execute", note)
         db.session.remove()
-        db.engine.dispose()
+        _forget(db.engine)
     return {"sample": SAMPLE, "statements": seen}
 
 
@@ -55,6 +50,8 @@ def plain(value: Any) -> Any:
     """What psycopg would send: JSON as its text, times as theirs."""
     if isinstance(value, Jsonb):
         return json.dumps(value.obj)
+    if isinstance(value, bytes):
+        return value.decode()
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     return value if value is None or isinstance(value, int | str) else str(value)
@@ -62,7 +59,7 @@ def plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Sent:
-    """What one request sends to the database: the product's statements, and the pool's ping before the first."""
+    """What one request sends to the database: its statements, and whether its connection was asked if it lives."""
 
     statements: int
     pings: int
@@ -85,7 +82,7 @@ def count_in_request(app: Flask, template: dict[str, Any]) -> Sent:
     try:
         answers = [_send(client, template, "first")]  # a pool without a connection has nothing to ping
         sqlalchemy_event.listen(engine, "before_cursor_execute", note)
-        with patch.object(engine.dialect, "do_ping", wraps=engine.dialect.do_ping) as ping:
+        with patch.object(Line, "lives", return_value=True) as ping:
             answers.append(_send(client, template, "counted"))
         sqlalchemy_event.remove(engine, "before_cursor_execute", note)
     finally:

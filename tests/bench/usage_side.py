@@ -1,29 +1,27 @@
 """The portal as programs meet it: a web process for a platform's requests, and the statements that they cause."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from subprocess import Popen
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import event, text
 
 from portal.catalog.rules import Metric
 from portal.entitlements import metering
-from portal.entitlements.rules import State
 from portal.entitlements.state import state
 from portal.kit import clock, tenancy
 from portal.kit.db import db
-from portal.kit.unit_of_work import unit_of_work
-from portal.usage.rules import Event
+from portal.usage.many import Columns
 from tests.bench import load, portal_side, raw_side
 from tests.bench.ground import Ground
 from tests.bench.processes import free_port, web
 from tests.bench.vendors import Cast
 from tests.support import programs
+from tests.support.stories import Somebody
 
 EVENTS, CHECK = "/api/v1/usage/events", "/api/v1/entitlements/check"
 #: Counted by months and in no tier's limits: alerts, which are told once a month, would only disturb the first rounds.
@@ -50,55 +48,62 @@ def serving(ground: Ground, database: str, target: str = "wsgi:app") -> Iterator
         yield port, server
 
 
-def capture(app: Flask, cast: Cast, events: int) -> dict[str, Any]:
+def capture(app: Flask, cast: Cast, key: str, events: int) -> dict[str, Any]:
     """What the portal sends to the database for a report of so many events, for each vendor; nothing is left of it."""
-    each = []
+    seen = partial(_of_one, app, key) if events == 1 else partial(_of_many, app, events)
+    each = [seen(somebody) for somebody in cast.vendors]
     with app.app_context():
-        for somebody in cast.vendors:
-            with tenancy.scoped(somebody.id):
-                held = state(somebody.id, clock.business(), metrics=[METRIC])  # comes with the caller
-                each.append(
-                    _seen(
-                        partial(_report_one, somebody.id, held)
-                        if events == 1
-                        else partial(_report, somebody.id, events)
-                    )
-                )
+        with db.engine.begin() as connection:
+            for table in ("usage_events", "usage_counters", "usage_daily"):
+                connection.execute(text(f"DELETE FROM {table} WHERE metric = :metric"), {"metric": METRIC})
         db.session.remove()
         db.engine.dispose()
     return {"sample": SAMPLE, "statements": each[0], "each": each}
 
 
-class _Enough(Exception):
-    """Seen what was to be seen: undo it."""
+Seen = list[tuple[str, dict[str, Any]]]
 
 
-def _report_one(vendor_id: int, held: State, now: datetime) -> None:
-    result = metering.record_one(vendor_id, Event(f"{SAMPLE}-0000", METRIC, 1, now), held, now=now)
-    if result is None or result.outcome != "counted":
-        raise RuntimeError(f"the sample was not counted: {result}")
+def _of_one(app: Flask, key: str, somebody: Somebody) -> Seen:
+    """Of a real request, since its statement looks who calls; the caller and its noted use are known before."""
+    client, headers = app.test_client(), programs.bearer(key, somebody.code)
+    for number in ("before", "0000"):
+        with _seen(app) as seen:
+            answer = client.post(EVENTS, json={"key": f"{SAMPLE}-{number}", "metric": METRIC}, headers=headers)
+    if answer.status_code != 200 or len(seen) != 1:
+        raise RuntimeError(f"the sample was answered {answer.status_code}, with {len(seen)} statements")
+    return seen
 
 
-def _report(vendor_id: int, events: int, now: datetime) -> None:
-    sent = [Event(f"{SAMPLE}-{n:04}", METRIC, 1, now) for n in range(events)]
-    results = metering.record_batch(vendor_id, sent, now=now)
-    if any(result.outcome != "counted" for result in results):
-        raise RuntimeError(f"the sample was not counted: {results[0]}")
+def _of_many(app: Flask, events: int, somebody: Somebody) -> Seen:
+    keys, same = [f"{SAMPLE}-{n:04}" for n in range(events)], [None] * events
+    with app.app_context(), tenancy.scoped(somebody.id):
+        now = clock.business()
+        held = state(somebody.id, now, metrics=[METRIC])  # comes with the caller
+        db.session.rollback()
+        sent = Columns(keys, [METRIC] * events, [1] * events, same, same)
+        if not metering.plain(sent, held, now):
+            raise RuntimeError("the sample does not go the short way")
+        with _seen(app) as seen:
+            metering.record_plain(somebody.id, sent, held, now=now)
+    return seen
 
 
-def _seen(act: Callable[[datetime], None]) -> list[tuple[str, dict[str, Any]]]:
-    seen: list[tuple[str, dict[str, Any]]] = []
+@contextmanager
+def _seen(app: Flask) -> Iterator[Seen]:
+    seen: Seen = []
 
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         rows = parameters if isinstance(parameters, list) else [parameters]
         seen.extend((statement, {name: raw_side.plain(value) for name, value in row.items()}) for row in rows)
 
-    sqlalchemy_event.listen(db.engine, "before_cursor_execute", note)
-    with suppress(_Enough), unit_of_work():
-        act(clock.business())
-        raise _Enough
-    sqlalchemy_event.remove(db.engine, "before_cursor_execute", note)
-    return seen
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 def post(port: int, path: str, key: str, code: str, body: Any) -> bytes:

@@ -58,6 +58,7 @@ def test_the_json_door_answers_with_a_problem(limited: Flask) -> None:
     answers = [client.post("/api/v1/auth/register", json={}) for _ in range(31)]
     assert [a.status_code for a in answers] == [422] * 30 + [429]
     assert answers[-1].mimetype == "application/problem+json"
+    assert int(answers[-1].headers["Retry-After"]) > 0
     assert answers[-1].get_json()["code"] == "too_many_requests"
 
 

@@ -35,7 +35,10 @@ class Needs(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """The declaration that a route carries. ``feature``: the plan must have it, at ``level`` where that is named."""
+    """The declaration that a route carries. ``feature``: the plan must have it, at ``level`` where that is named.
+
+    ``proves``: the view's own statement looks whether the caller is still what the process knows of it.
+    """
 
     side: Side
     role: Role = Role.MEMBER
@@ -46,6 +49,7 @@ class Audience:
     counts: Callable[[], str | None] | None = None
     feature: str | None = None
     level: str | None = None
+    proves: bool = False
 
 
 def _declare(audience: Audience) -> Callable[[View], View]:
@@ -92,15 +96,17 @@ def api(
     counts: Callable[[], str | None] | None = None,
     feature: str | None = None,
     level: str | None = None,
+    proves: bool = False,
 ) -> Callable[[View], View]:
     """Programs: an API key that reaches one of these, or a person's access token with at least this role.
 
     ``billing``: tokens of scope billing reach it too (ACC-2). ``counts`` says, before anybody is known, which metric's
     counter the view will want, so that one statement brings both. ``feature`` (and ``level``): only where the plan has
-    it, whoever calls.
+    it, whoever calls. ``proves``: the view does what it does with ``callers.likely()`` in a statement that proves the
+    caller, and otherwise lets ``callers.caller()`` look.
     """
     return _declare(
-        Audience(Side.API, role, needs, frozenset(), frozenset(reach), billing, counts, feature=feature, level=level)
+        Audience(Side.API, role, needs, frozenset(), frozenset(reach), billing, counts, feature, level, proves)
     )
 
 

@@ -5,8 +5,9 @@ that reads and writes are alike and nobody has to look into a body to know whose
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from flask import Flask, Response, current_app, g, request
+from flask import Response, current_app, g, request
 from sqlalchemy.exc import OperationalError
 
 from portal.accounts import callers
@@ -16,16 +17,27 @@ from portal.entitlements import ways
 from portal.entitlements.refusals import FeatureMissing
 from portal.entitlements.rules import Refusal
 from portal.identity import api_key_rules, api_keys, tokens
-from portal.identity.api_key_rules import NOTED_EVERY, Reach
+from portal.identity.api_key_rules import Reach
 from portal.identity.rules import at_least
 from portal.identity.tokens import Scope
 from portal.kit import clock, log, tenancy
 from portal.kit.actor import Actor
-from portal.kit.errors import Forbidden, Invalid, NotFound, PaymentRequired, PortalError, TooMany, Unauthenticated
+from portal.kit.direct import Condition
+from portal.kit.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PaymentRequired,
+    PortalError,
+    TooMany,
+    Unauthenticated,
+)
 from portal.kit.text import N_
 from portal.kit.unit_of_work import unit_of_work
 from portal.subscriptions.rules import Status, is_open
 from portal.web.kit.audience import Audience, Needs
+from portal.web.kit.hooks import HookedFlask
 from portal.web.kit.mails import full_address
 from portal.web.kit.rates import Rates, Standing
 
@@ -41,11 +53,33 @@ WRONG_PROOFS = 60
 
 
 def caller() -> Caller:
-    """Who calls; Unauthenticated outside the JSON interface."""
+    """Who calls; Unauthenticated outside the JSON interface. Looks now, where that was left to the view."""
+    if "only_if" in g:
+        _settle()
     found: Caller | None = g.get("caller")
     if found is None:
         raise Unauthenticated
     return found
+
+
+def likely() -> tuple[Caller, Condition | None]:
+    """Who calls, as far as this process knows, and the condition under which that is true: for one statement that
+    holds it. Without a condition it is proved. Any answer but that statement's success asks ``caller()`` first.
+    """
+    only_if: Condition | None = g.get("only_if")
+    return (g.caller, only_if) if only_if else (caller(), None)
+
+
+def _settle() -> None:
+    """Prove the caller after all, by all that is asked of one. Raises as ``admit`` does, Conflict in the moment in
+    which another vendor took over a name.
+    """
+    g.pop("only_if")
+    presumed, declared = g.pop("caller"), replace(g.audience, proves=False)
+    found = _prove(declared)
+    g.caller = found
+    if _passed(found, declared).id != presumed.vendor.id:
+        raise Conflict
 
 
 def vendor() -> CallingVendor:
@@ -66,10 +100,15 @@ def admit(declared: Audience) -> CallingVendor:
     found = _prove(declared)
     g.caller = found
     _count(found)
+    held = _passed(found, declared)
+    _note_use(found)
+    return held
+
+
+def _passed(found: Caller, declared: Audience) -> CallingVendor:
     _check_reach(found, declared)
     held = _vendor(found)
     _check_vendor(found, held, declared)
-    _note_use(found)
     return held
 
 
@@ -95,6 +134,9 @@ def _known(declared: Audience) -> Caller:
         raise Unauthenticated(callers.INVALID, code="key_invalid")
     if code is not None and not 0 < len(code) <= 64:
         raise NotFound
+    if declared.proves and (found_likely := callers.likely(key, code=code, now=now)):
+        found, g.only_if = found_likely
+        return found
     return callers.by_key(key, code=code, metric=metric, now=now)
 
 
@@ -207,25 +249,31 @@ def _lead(endpoint: str, **values: str) -> tuple[str, str]:
 def _note_use(found: Caller) -> None:
     """Keep that the key was used, at most once a minute. Should the database be busy, the request matters more."""
     at = clock.wall()
-    if found.key_id is None or (found.last_used_at is not None and at - found.last_used_at < NOTED_EVERY):
+    if found.key_id is None or callers.use_is_noted(found, at):
         return
     try:
         with unit_of_work():
             api_keys.note_use(found.key_id, at)
+        callers.remember_noting(found, at)
     except OperationalError:
         logger.warning("api_key.use_not_noted", key_id=found.key_id)
 
 
 def _say_rate(response: Response) -> Response:
-    rate = g.get("rate")
+    rate: Standing | None = g.get("rate")
     if rate is not None:
-        response.headers["RateLimit-Limit"] = str(rate.limit)
-        response.headers["RateLimit-Remaining"] = str(rate.remaining)
-        response.headers["RateLimit-Reset"] = str(rate.reset)
+        response.headers.extend(
+            [
+                ("RateLimit-Limit", str(rate.limit)),
+                ("RateLimit-Remaining", str(rate.remaining)),
+                ("RateLimit-Reset", str(rate.reset)),
+            ]
+        )
     return response
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: HookedFlask) -> None:
     """Give the app its counts and their headers."""
     app.extensions["portal_rates"] = Rates(app.extensions["portal_redis"])
-    app.after_request(_say_rate)
+    with app.hooks_where(HookedFlask.is_for_programs):
+        app.after_request(_say_rate)

@@ -31,19 +31,26 @@ def policy(config: Config) -> str:
 
 def init_app(app: Flask, config: Config) -> None:
     """Set the headers after every request; pages are not stored, static files set their own caching."""
-    csp = policy(config)
+    fixed = {
+        "Content-Security-Policy": policy(config),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
+    }
+    if config.secure:
+        fixed["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    static, pages = _lowered(fixed), _lowered(fixed | {"Cache-Control": "no-store"})
 
     @app.after_request
     def _set(response: Response) -> Response:
         headers = response.headers
-        headers.setdefault("Content-Security-Policy", csp)
-        headers.setdefault("X-Content-Type-Options", "nosniff")
-        headers.setdefault("Referrer-Policy", "same-origin")
-        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-        headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
-        if config.secure:
-            headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-        if request.endpoint != "static":
-            headers.setdefault("Cache-Control", "no-store")
+        present = {name.lower() for name, _ in headers}
+        wanted = static if request.endpoint == "static" else pages
+        headers.extend([header for name, header in wanted if name not in present])
         return response
+
+
+def _lowered(headers: dict[str, str]) -> list[tuple[str, tuple[str, str]]]:
+    return [(name.lower(), (name, value)) for name, value in headers.items()]

@@ -5,20 +5,11 @@ by the identity room.
 """
 
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
+from flask_limiter.util import get_qualified_name, get_remote_address
 
+from portal.web.kit.hooks import HookedFlask
 
-class DoorLimiter(Limiter):
-    """Limits stand at views alone, and their own wrapper asks for them: looking before each request for limits of the
-    whole portal, which there are none of, took a quarter of a bare request.
-    """
-
-    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
-        if not in_middleware:
-            super()._check_request_limit(callable_name, in_middleware)
-
-
-limiter = DoorLimiter(get_remote_address, default_limits=[])
+limiter = Limiter(get_remote_address, default_limits=[])
 
 SIGN_IN = "60 per 15 minutes"
 REGISTER = "30 per hour"
@@ -30,3 +21,17 @@ OPEN_A_LINK = "60 per 15 minutes"
 ADD_A_DOMAIN = "60 per hour"
 ASK_FOR_A_NAME = "30 per minute"
 MAILBOX = "60 per hour"
+
+
+def init_app(app: HookedFlask) -> None:
+    """Only single views have limits, which they look at themselves. Looking for limits of all or of a room's before
+    every request, and for headers after it, took a quarter of a bare one.
+    """
+    with app.hooks_where(limited):
+        limiter.init_app(app)
+
+
+def limited(app: HookedFlask, endpoint: str) -> bool:
+    """Has the view limits of its own?"""
+    view = app.view_functions.get(endpoint)
+    return view is not None and bool(limiter.limit_manager.decorated_limits(get_qualified_name(view)))

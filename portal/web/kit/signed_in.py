@@ -4,7 +4,7 @@ import hashlib
 from contextlib import AbstractContextManager
 from typing import Any
 
-from flask import Flask, current_app, g, request, session, url_for
+from flask import current_app, g, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
@@ -22,6 +22,7 @@ from portal.settings import queries as settings
 from portal.subscriptions.rules import is_open
 from portal.web.kit import audience, callers
 from portal.web.kit.audience import Audience, Needs, Side
+from portal.web.kit.hooks import HookedFlask, for_people
 
 login_manager = LoginManager()
 login_manager.session_protection = "basic"
@@ -196,8 +197,9 @@ def _leave(_: BaseException | None = None) -> None:
         scope.__exit__(None, None, None)
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: HookedFlask) -> None:
     """Hook Flask-Login and the guard into the app."""
-    login_manager.init_app(app)
+    with app.hooks_where(for_people):
+        login_manager.init_app(app)
     app.before_request(guard)
     app.teardown_request(_leave)

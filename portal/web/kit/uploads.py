@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, request
+from flask import current_app, request
+
+from portal.web.kit.hooks import HookedFlask
 
 View = TypeVar("View", bound=Callable[..., Any])
 ATTRIBUTE = "portal_upload_limit"
@@ -21,12 +23,13 @@ def takes_files(largest: int) -> Callable[[View], View]:
     return mark
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: HookedFlask) -> None:
     """Before anything reads the form; CSRF protection does."""
+    with app.hooks_where(lambda app, endpoint: hasattr(app.view_functions.get(endpoint), ATTRIBUTE)):
 
-    @app.before_request
-    def _allow() -> None:
-        view = current_app.view_functions.get(request.endpoint or "")
-        limit = getattr(view, ATTRIBUTE, None)
-        if limit is not None:
-            request.max_content_length = limit
+        @app.before_request
+        def _allow() -> None:
+            view = current_app.view_functions.get(request.endpoint or "")
+            limit = getattr(view, ATTRIBUTE, None)
+            if limit is not None:
+                request.max_content_length = limit

@@ -21,6 +21,7 @@ from sqlalchemy.sql.selectable import ReturnsRows
 
 from portal.kit.db import BigId, db
 from portal.kit.lines import Lines, of_wire, to_wire
+from portal.kit.unit_of_work import end_reading, unit_of_work
 
 
 class Stamp(ColumnElement[int]):
@@ -89,6 +90,14 @@ class Direct:
         except psycopg.Error as error:
             raise DBAPIError.instance(text, None, error, psycopg.Error, hide_parameters=True) from error
         return [self._row(row) for row in found]
+
+    def by_itself(self, told: dict[str, Any]) -> Sequence[Any]:
+        """Its rows, in a transaction of its own that is committed at once; refuses while a unit of work is open."""
+        end_reading()
+        if db.engine.dialect.name != "sqlite":
+            return self(told)
+        with unit_of_work():
+            return self(told)
 
     def _sent(self, lines: Lines, told: dict[str, Any]) -> list[list[Any]]:
         """By a line of its own."""

@@ -25,6 +25,8 @@ WAKE = "portal:wake"
 EXECUTE = "portal.kit.jobs.execute_batch"
 #: What is handed out at once goes into so many messages where there is enough of it, so that several workers share it.
 SHARES = 4
+#: Wall seconds for which a hint waits for others: what comes together is claimed together.
+TOGETHER = 0.02
 #: Wall seconds that one job of a message may take.
 PATIENCE = 180
 logger = log.get(__name__)
@@ -132,6 +134,7 @@ def run(redis: Redis, stopping: Callable[[], bool]) -> None:
 def _wait(redis: Redis, seconds: float) -> None:
     """Until there is work or room for it, or a while: a hint may be lost."""
     try:
-        redis.brpop([WAKE], timeout=seconds)
+        if redis.brpop([WAKE], timeout=seconds):
+            time.sleep(TOGETHER)
     except RedisError:
         time.sleep(1)

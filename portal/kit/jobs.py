@@ -23,8 +23,7 @@ def execute(job_id: int, token: int) -> bool:
     Safe to call twice and in parallel: only the holder of the newest claim has an effect.
     """
     claim = Claim(job_id, token)
-    with unit_of_work():
-        job = outbox.take(claim)
+    job = outbox.take(claim)
     if job is None:
         return False
     reset = log.request_id.set(job.request_id or log.new_request_id())
@@ -63,8 +62,7 @@ def _run(task: tasks.Task, job: Taken, claim: Claim) -> None:
             outbox.finish(claim)
     else:
         task.handler(**job.args)
-        with unit_of_work():
-            outbox.finish(claim)
+        outbox.finish(claim)
 
 
 def run_all(limit: int = 1000) -> int:

@@ -141,18 +141,22 @@ def give_back(claims: list[Claim]) -> None:
 
 
 def take(claim: Claim) -> Taken | None:
-    """Start an attempt: count it and renew the lease. None when it is done or claimed anew. Inside a unit of work.
+    """Start an attempt: count it and renew the lease. None when it is done or claimed anew. No unit of work is open.
 
-    One statement: whoever holds the newest claim matches the row, and only one can.
+    One statement, committed at once: whoever holds the newest claim matches the row, and only one can.
     """
     told = {"job": claim.job_id, "token": claim.token, "until": clock.wall() + LEASE}
-    row = next(iter(_TAKE(told)), None)
+    row = next(iter(_TAKE.by_itself(told)), None)
     return Taken(*row) if row else None
 
 
 def finish(claim: Claim) -> None:
-    """Mark the job done in the transaction of its effect; LeaseLostError undoes an effect that came too late."""
-    if not _FINISH({"job": claim.job_id, "token": claim.token, "at": clock.wall()}):
+    """Mark the job done in the transaction of its effect; LeaseLostError undoes an effect that came too late.
+
+    Without a unit of work that is a transaction by itself, for effects that have committed on their own.
+    """
+    told = {"job": claim.job_id, "token": claim.token, "at": clock.wall()}
+    if not (_FINISH(told) if in_unit_of_work() else _FINISH.by_itself(told)):
         raise LeaseLostError(f"job {claim.job_id}")
 
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -102,16 +103,19 @@ def fall_asleep() -> None:
 def sabotage(without: str) -> None:
     """Take away what keeps things from happening twice, to see that the test would notice."""
     from portal.kit import clock, outbox
+    from portal.kit.unit_of_work import in_unit_of_work, unit_of_work
 
     if without == "lease":
 
         def take(claim: outbox.Claim) -> Any:
-            return outbox.locked(claim.job_id)
+            with unit_of_work():
+                return outbox.locked(claim.job_id)
 
         def finish(claim: outbox.Claim) -> None:
-            job = outbox.locked(claim.job_id)
-            assert job is not None
-            job.state, job.done_at, job.lease_until = "done", clock.wall(), None
+            with nullcontext() if in_unit_of_work() else unit_of_work():
+                job = outbox.locked(claim.job_id)
+                assert job is not None
+                job.state, job.done_at, job.lease_until = "done", clock.wall(), None
 
         outbox.take, outbox.finish = take, finish
     if without == "asking":

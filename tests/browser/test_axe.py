@@ -48,7 +48,7 @@ NOT_PAGES = {
     "admin_vendor_detail.money",
     "admin_tier_change.preview", "admin_webhooks.figures",
     "vendor_billing.credits", "vendor_billing.credits_card", "vendor_billing.invoices_card",
-    "vendor_billing.meters", "vendor_billing.plan_card", "vendor_methods.cards",
+    "vendor_billing.meters", "vendor_billing.plan_card", "vendor_addons.shelf", "vendor_methods.cards",
     "vendor_invoices.pdf", "vendor_invoices.credit_note_pdf",
     "vendor_provisioning.log", "vendor_certificate.chain", "admin_provisioning.request_file",
     "vendor_team.seats_line", "vendor_domains.show", "vendor_domains.availability",

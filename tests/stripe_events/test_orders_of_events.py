@@ -67,8 +67,10 @@ AT_CHECKOUT = ("session", "subscription", "invoice 1", "payment")
 
 
 def test_checkout_ends_in_one_state(cohort: Cohort) -> None:
-    """All 24 orders of the four handlers, each with one event twice or with the success page somewhere."""
-    orders = every_order(AT_CHECKOUT)
+    """Every third of the 24 orders, with one event twice or with the success page somewhere; all are proved in
+    test_every_order.
+    """
+    orders = every_order(AT_CHECKOUT)[::3]
     run_checkout(cohort, [*with_duplicates(orders[::2], RNG), *with_page(orders[1::2], RNG)])
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ ROLES = ("web", "worker", "scheduler")
 class Crew:
     """All processes of one installation. ``without`` takes a safeguard away (see child.sabotage)."""
 
-    def __init__(self, folder: Path, database: str, *, lease: float = 2, without: str = "", provider: str = "") -> None:
+    def __init__(self, folder: Path, database: str, *, lease: float = 3, without: str = "", provider: str = "") -> None:
         self.folder, self.database = folder, database
         self.port, self.sandbox_port = _free_port(), _free_port()
         self.web, self.stripe = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.sandbox_port}"
@@ -120,6 +121,33 @@ class Crew:
     def arm(self, point: str) -> None:
         """Whoever comes by this point next dies of it (or falls asleep)."""
         (self.folder / "armed" / point).touch()
+
+    def within(self, seconds: float, condition: Callable[[], bool]) -> bool:
+        """Ask until it holds or so many seconds of the crew's own are over; says whether it held.
+
+        Time in which worker and scheduler waited for a processor that others had does not count: the limit says how
+        long the portal may take, not how busy the machine may be. (Linux tells it; elsewhere all time counts.)
+        """
+        spent, looked, queued = 0.0, time.monotonic(), self._queued()
+        while not (held := condition()) and spent < seconds:
+            time.sleep(0.1)
+            now, waited = time.monotonic(), self._queued()
+            lost = sum(max(0.0, waited[pid] - queued.get(pid, 0.0)) for pid in waited)
+            spent, looked, queued = spent + max(0.0, now - looked - lost), now, waited
+        return held
+
+    def _queued(self) -> dict[int, float]:
+        """How many seconds worker and scheduler have waited for a processor, by process."""
+        found = {}
+        for role in ("worker", "scheduler"):
+            with suppress(OSError, IndexError):
+                found[self.pids[role]] = int(Path(f"/proc/{self.pids[role]}/schedstat").read_text().split()[1]) / 1e9
+        return found
+
+    def comes_up(self) -> bool:
+        """Does the portal answer? Whoever died at a point is started anew."""
+        self.tend()
+        return self._answers(f"{self.web}/healthz")
 
     def tend(self) -> None:
         """Start anew whoever died at a point."""

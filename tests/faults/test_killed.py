@@ -79,6 +79,7 @@ def go_wrong(crew: Crew, kills: int, working: list[Future[None]], rng: random.Ra
         crew.tend()
         act()
         time.sleep(pause)
+        crew.within(30, crew.comes_up)  # nobody is served while the next one dies before it was there
     while not all(each.done() for each in working):
         crew.tend()
         time.sleep(0.1)
@@ -109,7 +110,7 @@ def drained(crew: Crew) -> bool:
             asked.add(event)
         return not missing and crew.rows(PENDING) == [(0,)]
 
-    return wait_until(empty, seconds=120)
+    return crew.within(120, empty)
 
 
 def check_money(crew: Crew, vendors: int) -> None:

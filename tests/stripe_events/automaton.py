@@ -296,10 +296,6 @@ class Explorer:
         """Every state of the last stage: whichever events were lost, the story stands in one of them."""
         return self._last_states()
 
-    def states(self) -> int:
-        """How many there are in all stages."""
-        return sum(len(stage.table) for stage in self.stages)
-
 
 def closed(
     reached: set[tuple[State, frozenset[str]]], table: dict[State, dict[str, State]]

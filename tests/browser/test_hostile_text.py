@@ -16,6 +16,7 @@ from tests.safety.test_hostile_text import put_in, signed_in
 from tests.safety.world import World
 from tests.support.scenes import Scene
 
+pytestmark = pytest.mark.thorough
 #: Whose pages: what they open.
 PAGES = {
     "card": ("/dashboard", "/vendor/{code}/billing", "/vendor/{code}/support", "/vendor/{code}/addons"),

@@ -188,11 +188,17 @@ def test_without_a_mail_where_staff_does_not_want_one(client: FlaskClient, pushe
     assert mails(payer) == {}
 
 
-def test_vendors_cannot_end_a_paid_period_at_once(pushed: Sandbox, payer: Somebody) -> None:
+def test_vendors_end_a_paid_period_at_once_unless_they_owe(pushed: Sandbox, payer: Somebody) -> None:
+    with unit_of_work():
+        lock(payer.id).status = Status.PAST_DUE
     with pytest.raises(Conflict) as refused:
         cancels(payer, NOW)
     assert refused.value.code == "not_in_this_state"
     assert at_stripe(pushed, payer)["status"] == "active"
+    with unit_of_work():
+        lock(payer.id).status = Status.ACTIVE
+    cancels(payer, NOW)
+    assert at_stripe(pushed, payer)["status"] == "canceled"
 
 
 def test_a_trial_ends_at_once_and_there_is_no_second_one(

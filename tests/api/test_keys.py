@@ -280,7 +280,7 @@ def test_whoever_changes_a_row_is_noticed_by_the_next_request(
 ) -> None:
     """Also what no verb of ours writes, in asking as in reporting, and before anything is said of what was sent.
 
-    Tried on PostgreSQL without each of the conditions and stamps: then the change went unseen.
+    Tried on PostgreSQL without the conditions and the stamps: then each of these changes went unseen.
     """
     text = key(ada.vendor_id, "usage:write", "entitlements:read")
     headers = bearer(text, ada.code)
@@ -303,7 +303,7 @@ def test_whoever_changes_a_row_is_noticed_by_the_next_request(
 
 @pytest.mark.parametrize("gone", ["vendor", "subscription", "version"])
 def test_each_row_that_a_caller_is_made_of_has_its_stamp(client: FlaskClient, ada: Someone, gone: str) -> None:
-    """A change of one row alone makes the process read anew. Tried without the stamp of each: one statement."""
+    """A change of one row alone makes the process read anew. Tried without the stamps: one statement."""
     table = {"vendor": "vendors", "subscription": "vendor_subscriptions", "version": "entitlement_versions"}[gone]
     column = {"vendor": "name", "subscription": "status", "version": "version"}[gone]
     text, again = key(ada.vendor_id), 1 if db.engine.dialect.name == "sqlite" else 2

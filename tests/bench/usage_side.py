@@ -67,7 +67,7 @@ Seen = list[tuple[str, dict[str, Any]]]
 def _of_one(app: Flask, key: str, somebody: Somebody) -> Seen:
     """Of a real request, since its statement looks who calls; the caller and its noted use are known before."""
     client, headers = app.test_client(), programs.bearer(key, somebody.code)
-    for number in ("before", "0000"):
+    for number in ("first", "known", "0000"):
         with _seen(app) as seen:
             answer = client.post(EVENTS, json={"key": f"{SAMPLE}-{number}", "metric": METRIC}, headers=headers)
     if answer.status_code != 200 or len(seen) != 1:

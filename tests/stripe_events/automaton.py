@@ -61,7 +61,7 @@ SECONDS = re.compile(r"\b1[89]\d{8}\b")
 TELLING = ("event", "webhook_endpoint")
 #: Into a stage, and far from the next tens of minutes: what lies a little before or after stays in them.
 A_WHILE = timedelta(minutes=3)
-#: States of one stage. The longest story has 219; what happens again each time it is heard of has no end of them.
+#: States of one stage. The longest story has 240; what happens again each time it is heard of has no end of them.
 MOST = 400
 HANDLED = (
     ("checkout.session.", "session"),

@@ -153,5 +153,5 @@ NOTES = (
     "A single event's statement looks for itself who calls; so does the floor's. A thousand take a statement more for "
     "that, and both count requests in Redis, by lots.",
     "The product names prepared statements to libpq, with plans that are made once for a connection; the floor uses "
-    "the driver's cursors, which prepare as well.",
+    "the driver's cursors, which prepare as well, on connections that plan once too.",
 )

@@ -16,6 +16,8 @@ import psycopg
 
 from tests.bench.processes import THREADS
 
+#: As on the product's lines: nobody plans a statement anew for each execution.
+PLANNED_ONCE = "-c plan_cache_mode=force_generic_plan"
 Statement = tuple[str, dict[str, Any]]
 
 
@@ -56,7 +58,7 @@ def perform(connections: list[psycopg.Connection], transactions: list[list[State
 def main(url: str, file: str) -> None:
     """Until standard input ends."""
     captured = json.loads(Path(file).read_text())
-    connections = [psycopg.connect(url, autocommit=True) for _ in range(THREADS)]
+    connections = [psycopg.connect(url, autocommit=True, options=PLANNED_ONCE) for _ in range(THREADS)]
     kinds = captured.get("each", [captured["statements"]])
     for line in sys.stdin:
         count, prefix = line.split()

@@ -198,6 +198,7 @@ def test_cancelled_and_taken_back_and_ended(
     assert mails_to(trial)["addon_ended"] == 1
 
 
+@pytest.mark.thorough
 def test_an_item_is_cancelled_for_the_periods_end(
     client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
 ) -> None:
@@ -224,6 +225,7 @@ def test_removed_in_stripes_dashboard(client: FlaskClient, sandbox: Sandbox, tri
     assert mails_to(trial)["addon_ending"] == 1
 
 
+@pytest.mark.thorough
 def test_more_now_less_with_the_next_period(
     client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
 ) -> None:

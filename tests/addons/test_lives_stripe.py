@@ -154,6 +154,7 @@ def test_the_included_domain_is_kept_as_it_was_confirmed(
     assert "addon_ended" not in mails_to(payer)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dies", [False, True], ids=["a 500 after the effect", "and the worker dies"])
 def test_what_is_kept_is_charged_once_whatever_stripe_answers(
     client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel, monkeypatch: pytest.MonkeyPatch, dies: bool
@@ -193,6 +194,7 @@ def catalog_price(tier: str) -> int:
     return found.id
 
 
+@pytest.mark.thorough
 def test_the_plan_ends_and_a_paid_year_stays_until_its_end(
     client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
 ) -> None:
@@ -246,6 +248,7 @@ def test_closed_for_thirty_days_after_two_mails(
     assert mails_to(payer)["addon_ended"] == 1
 
 
+@pytest.mark.thorough
 def test_an_own_subscription_that_is_not_paid_ends_alone(
     client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_tax_without_its_rate_is_read_from_the_amounts(reason: str, amount: in
     assert (read.category, read.rate_bp) == (category, 1900 if amount else 0)
 
 
+@pytest.mark.thorough
 def test_a_change_that_is_planned_keeps_the_tax(
     client: FlaskClient, sandbox: Sandbox, taxed: None, travel: Travel
 ) -> None:

@@ -29,6 +29,7 @@ def test_every_answer_and_every_event_is_valid_by_stripes_document(sandbox: Box)
     assert {f"{call.method} {call.path}" for call in routes.CALLS} - set(seen) == set()
 
 
+@pytest.mark.thorough
 def test_events_of_a_whole_life_are_valid(sandbox: Box) -> None:
     list(everything(sandbox))
     for event in sandbox.v1.events.list({"limit": 100}).auto_paging_iter():

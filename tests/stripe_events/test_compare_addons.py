@@ -178,6 +178,7 @@ def test_an_end_on_another_day_shows_for_the_plan_and_its_items(payer: Somebody,
     assert after is not None and int(after.ends_at.timestamp()) == day and told(payer) == []
 
 
+@pytest.mark.thorough
 def test_a_smaller_package_takes_the_place_of_the_larger_and_keeps_its_row(
     client: FlaskClient, payer: Somebody, sandbox: Sandbox, travel: Travel
 ) -> None:

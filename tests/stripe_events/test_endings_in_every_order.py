@@ -87,6 +87,7 @@ def ways_to_cancel(count: int) -> list[Schedule]:
     return [*plain, *with_duplicates(spread, RNG), *with_page(spread, RNG)]
 
 
+@pytest.mark.thorough
 def test_trial_to_cancel_ends_in_one_state(cohort: Cohort, travel: Travel) -> None:
     live_to_cancel(cohort, travel, ways_to_cancel(4))
     check(cohort, LEFT, LEFT_MAILS)
@@ -145,6 +146,7 @@ def ways_to_fail(late: int, count: int) -> list[Schedule]:
     return [TO_FAIL, *heard_at_last, *spread, *with_duplicates(spread, RNG), *with_page(spread, RNG)]
 
 
+@pytest.mark.thorough
 def test_fail_and_cancel_ends_in_one_state(cohort: Cohort, travel: Travel) -> None:
     live_to_failure(cohort, travel, ways_to_fail(6, 4))
     check(cohort, FAILED, FAILED_MAILS, also=("payment_failed", "payment_reminder", "suspended"))

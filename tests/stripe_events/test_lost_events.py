@@ -203,6 +203,7 @@ def check_subsets(cohort: Cohort, travel: Travel, subsets: list[int]) -> None:
         assert reconcile.compare(life.who.id) == [], f"lost {lost:08b}"
 
 
+@pytest.mark.thorough
 def test_whatever_is_lost_a_night_later_all_is_well(cohort: Cohort, travel: Travel) -> None:
     """Nothing lost; everything; the first charge, so that the upgrade is heard of first; and 13 of those between."""
     check_subsets(cohort, travel, [0, 255, 0b00111000, *random.Random(20270208).sample(range(1, 255), 13)])

@@ -68,6 +68,7 @@ def check(cohort: Cohort) -> None:
         assert compare.compare(vendor) == [], life.sent
 
 
+@pytest.mark.thorough
 def test_refund_and_dispute_end_in_one_state(cohort: Cohort) -> None:
     plain: list[Schedule] = [STAGES, *(((), (), order) for (order,) in RNG.sample(every_order(ALL), 4))]
     twice = with_duplicates(sampled(STAGES, 4, RNG), RNG)

@@ -66,6 +66,7 @@ BOUGHT_MAILS = {"welcome": 1, "trial_ended": 1, "subscription_active": 1, "recei
 AT_CHECKOUT = ("session", "subscription", "invoice 1", "payment")
 
 
+@pytest.mark.thorough
 def test_checkout_ends_in_one_state(cohort: Cohort) -> None:
     """Every third of the 24 orders, with one event twice or with the success page somewhere; all are proved in
     test_every_order.
@@ -157,11 +158,13 @@ def now_has_a_card_that_fails(sandbox: Sandbox, customer: str) -> None:
     stripe_post(sandbox, f"subscriptions/{held}", default_payment_method=method)
 
 
+@pytest.mark.thorough
 def test_trial_to_paid_ends_in_one_state(cohort: Cohort, travel: Travel) -> None:
     live_to_paid(cohort, travel, spread(16))
     check(cohort, CHARGED, CHARGED_MAILS)
 
 
+@pytest.mark.thorough
 def test_fail_and_recover_ends_in_one_state(cohort: Cohort, travel: Travel) -> None:
     live_to_recovery(cohort, travel, spread(16))
     check(cohort, CHARGED, CHARGED_MAILS)

@@ -330,6 +330,7 @@ def test_ended_in_stripes_own_dashboard(client: FlaskClient, pushed: Sandbox, pa
     assert mails(payer) == {"cancelled": 1}
 
 
+@pytest.mark.thorough
 def test_an_invoice_that_is_paid_after_the_end_brings_no_credits(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, later
 ) -> None:

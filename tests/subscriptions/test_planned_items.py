@@ -49,6 +49,7 @@ def kept(client: FlaskClient, pushed: Sandbox, payer: Somebody) -> str:
     return item.id
 
 
+@pytest.mark.thorough
 def test_a_smaller_number_comes_with_the_next_period(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, kept: str, much_later
 ) -> None:
@@ -91,6 +92,7 @@ def test_another_package_takes_the_place_of_the_old_one(
     assert there.heir(heir.id) is None and there.spent_plans == []
 
 
+@pytest.mark.thorough
 def test_plans_of_items_that_are_gone_are_forgotten(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, kept: str, much_later
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_planned_downgrade_keeps_its_add_ons(
     assert stands(pushed, payer) == [(4900, 1), (500, 2)] and last_invoice(pushed, payer) == [4900, 1000]
 
 
+@pytest.mark.thorough
 def test_an_add_on_that_comes_under_a_planned_downgrade_is_carried_into_it(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:
@@ -145,6 +148,7 @@ def test_one_that_is_paid_later_or_made_in_stripe_is_carried_into_it_too(
     assert to_come(pushed, payer) == [[(4900, 1), (500, 2)]]
 
 
+@pytest.mark.thorough
 def test_both_are_planned_and_one_is_taken_back(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, kept: str, much_later
 ) -> None:
@@ -161,6 +165,7 @@ def test_both_are_planned_and_one_is_taken_back(
     assert stands(pushed, payer) == [(4900, 1), (500, 2)] and tier_of(payer)[2] == ["undone", "applied"]
 
 
+@pytest.mark.thorough
 def test_an_upgrade_now_leaves_what_is_planned_for_add_ons(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, kept: str, much_later
 ) -> None:

@@ -299,6 +299,7 @@ def retire(tier: str) -> None:
         catalog_service.retire_tier(found.id, actor=ADMIN, now=clock.business())
 
 
+@pytest.mark.thorough
 def test_a_target_that_was_retired_before_the_day_is_dropped_and_both_sides_are_told(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:

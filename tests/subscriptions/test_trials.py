@@ -98,6 +98,7 @@ def test_a_trial_is_reminded_of_thrice_and_ends(later: Any) -> None:
     assert credits.balance(who.id) == 2000  # nothing is lost
 
 
+@pytest.mark.thorough
 def test_an_extended_trial_has_reminders_of_its_own(later: Any, travel: Travel) -> None:
     """On 23 January, one reminder later, 7 days more: until 5 February; reminders on 29 January, 2 and 4 February."""
     who = signs_up()
@@ -124,6 +125,7 @@ def test_a_trial_that_ended_opens_again_by_an_admin(later: Any) -> None:
     assert entitlements.rights(who.id, clock.business()).limits["orders"] == 500
 
 
+@pytest.mark.thorough
 def test_a_paid_trial_is_extended_at_stripe_too(client: FlaskClient, pushed: Sandbox, later: Any) -> None:
     who = signs_up()
     pays(opens_checkout(who), own_card(1))

@@ -106,6 +106,7 @@ def test_the_month_renews_with_the_tier_and_the_year_on_its_own(who: Somebody, t
     assert held(who).period_end == at(3, 1)
 
 
+@pytest.mark.thorough
 def test_a_year_of_a_domain(who: Somebody, travel: Travel) -> None:
     """Twelve months of the tier are paid as they come; the domain is asked for once more, 14 days ahead."""
     approves(buys(who, wish("custom-domain")).transfer_id or 0)
@@ -124,6 +125,7 @@ def test_a_year_of_a_domain(who: Somebody, travel: Travel) -> None:
     assert row(domain.id).past_due_since is None
 
 
+@pytest.mark.thorough
 def test_an_unpaid_year_ends_after_its_own_grace_and_the_plan_stays(who: Somebody, travel: Travel) -> None:
     approves(buys(who, wish("custom-domain")).transfer_id or 0)
     domain = only(who)

@@ -157,6 +157,7 @@ def test_a_downgrade_waits_shows_the_losses_and_can_be_undone(
     assert tier_of(paying) == "professional"
 
 
+@pytest.mark.thorough
 def test_a_planned_downgrade_happens_on_its_day(
     client: FlaskClient, paying: Someone, sandbox: Sandbox, travel: Travel
 ) -> None:

@@ -115,6 +115,7 @@ def test_a_page_of_somebody_else_is_not_there(client: FlaskClient, sandbox: Sand
     assert stranger.get(here(bob, method.id, "remove")).status_code == 404
 
 
+@pytest.mark.thorough
 def test_choosing_another_card_charges_the_next_period_to_it(
     client: FlaskClient, sandbox: Sandbox, ada: Someone, travel: Travel
 ) -> None:

@@ -68,8 +68,11 @@ class StripeGateway:
         """
         assert_no_transaction()
         with translated():
-            document: Document = self._client.raw_request("get", path, expand=list(expand)).data
+            document: Document = self._fetched(path, {"expand": list(expand)})
             return document
+
+    def _fetched(self, path: str, params: Document) -> Any:
+        return self._client.raw_request("get", path, **params).data
 
     def _call(self, call: Callable[[], Any]) -> Document:
         assert_no_transaction()

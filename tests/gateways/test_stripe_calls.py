@@ -50,6 +50,10 @@ class Tampering(StripeGateway):
     def _v1(self) -> Any:
         return Tampered(super()._v1, self.extra, self.sent)
 
+    def _fetched(self, path: str, params: dict[str, Any]) -> Any:
+        self.sent.append(params | self.extra)
+        return super()._fetched(path, params | self.extra)
+
 
 def arguments(call: Callable[..., Any]) -> list[Any]:
     """Something of the right type for every argument that must be given."""

@@ -32,6 +32,8 @@ NEVER_INHERITED = (
 )  # fmt: skip
 NEVER_INHERITED_PREFIXES = ("STRIPE_", "SMTP_", "SANDBOX_")
 NO_TESTS_COLLECTED = 5
+#: One more than there are processors: journeys wait for servers and browsers most of the time.
+WORKERS = str((os.cpu_count() or 1) + 1)
 DATABASES = ("sqlite", "postgres", "both")
 
 
@@ -73,14 +75,14 @@ def read_tally(report: Path) -> Tally:
 
 
 def plan(postgres: str | None, browser: str | None, *, on: str, soak: bool, thorough: bool) -> list[Pass]:
-    """Journeys in the browser run on the first database alone, as does what touches no database."""
-    wanted = "soak" if soak else "not soak" if thorough else "not soak and not thorough"
+    """Journeys in the browser run on the first database alone, as do long repetitions and what touches no database."""
+    quick = "not soak and not thorough"
+    wanted = "soak" if soak else "not soak" if thorough else quick
     with_browser = wanted if browser else f"{wanted} and not browser"
     passes = [Pass("SQLite", "", with_browser)] if on != "postgres" else []
     if postgres and on != "sqlite":
-        passes.append(
-            Pass("PostgreSQL", postgres, f"{wanted} and not browser and not once" if passes else with_browser)
-        )
+        again = f"{'soak' if soak else quick} and not browser and not once"
+        passes.append(Pass("PostgreSQL", postgres, again if passes else with_browser))
     return passes
 
 
@@ -120,7 +122,7 @@ def environment(redis_url: str, database: str, browser: str | None, *, thorough:
 def run_pass(each: Pass, env: Mapping[str, str], report: Path, extra: Sequence[str], *, coverage: bool) -> Tally:
     """Run pytest once, its output going straight to the terminal."""
     measured = ["-m", "coverage", "run"] if coverage else []
-    command = [sys.executable, *measured, "-m", "pytest", "-n", "0" if coverage else "auto", "--dist", "loadscope"]
+    command = [sys.executable, *measured, "-m", "pytest", "-n", "0" if coverage else WORKERS, "--dist", "loadscope"]
     print(f"\n=== {each.name} ===", flush=True)
     done = subprocess.run(
         [*command, "-q", "-m", each.marks, f"--junit-xml={report}", *extra], cwd=ROOT, env=dict(env), check=False

@@ -26,7 +26,7 @@ def test_the_last_line_adds_up():
 def test_both_databases_are_tested_and_the_browser_once():
     assert plan("postgresql://server/", "/usr/bin/chromium", on="both", soak=False, thorough=True) == [
         Pass("SQLite", "", "not soak"),
-        Pass("PostgreSQL", "postgresql://server/", "not soak and not browser and not once"),
+        Pass("PostgreSQL", "postgresql://server/", "not soak and not thorough and not browser and not once"),
     ]
 
 

@@ -113,6 +113,16 @@ def test_a_planned_change_in_the_modal_closes_it_and_wakes_the_regions(client: F
         assert happened in answer.headers["HX-Trigger"]
 
 
+def test_a_form_that_was_opened_as_a_page_leads_back(client: FlaskClient, paying: Someone) -> None:
+    """With JavaScript, but opened in a tab of its own: no modal could be closed, and the form must not stay."""
+    sent = {**fields(shows(client, paying, "essential")), "understood": "y"}
+    address = f"/vendor/{paying.code}/plans/change"
+    shown = {**PARTIAL, "HX-Current-URL": f"http://localhost{address}?tier=essential"}
+    answer = client.post(address, data=sent, headers=shown)
+    assert answer.headers["HX-Redirect"] != address and "HX-Trigger" not in answer.headers
+    assert "Your plan changes to Essential on 28 February 2027." in text_of(client.get(answer.headers["HX-Redirect"]))
+
+
 def test_an_amount_that_was_not_shown_is_not_charged(client: FlaskClient, paying: Someone, sandbox: Sandbox) -> None:
     page = shows(client, paying, "business")
     answer = confirms(client, paying, page, due_minor="1")

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Response, flash, make_response, redirect, render_template, request
 from jinja2_fragments.flask import render_block
@@ -47,14 +48,20 @@ def go(url: str) -> Response:
 def done(url: str, message: str, *events: str, level: str = "success") -> Response:
     """A write succeeded. In a modal: close it, wake the regions that listen to ``events``, say so in a toast.
 
-    Without htmx: back to ``url`` with the message flashed.
+    Without htmx, or where the form had been opened as a page of its own: back to ``url`` with the message flashed.
     """
-    if not is_partial():
+    if not is_partial() or _sent_from_its_own_page(url):
         flash(message, level)
         return go(url)
     triggers: dict[str, Any] = {"modal:close": {}, "toast": {"level": level, "text": message}}
     triggers.update({event: {} for event in events})
     return Response(status=200, headers={"HX-Trigger": json.dumps(triggers), "HX-Reswap": "none"})
+
+
+def _sent_from_its_own_page(url: str) -> bool:
+    """Does the form fill the page that the browser shows? Then there is no modal to close, and the page is over."""
+    shown = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    return shown == request.path != urlsplit(url).path
 
 
 def safe_next(target: str | None) -> str | None:

@@ -33,6 +33,8 @@ from portal.subscriptions.rules import Provider, Status
 STEP = timedelta(hours=6)
 #: Wall seconds for all that one step brings about. Longer than a job’s lease: a killed worker’s job is tried again.
 PATIENCE = 90.0
+#: Wall seconds in which the sandbox's controls answer.
+ANSWERS_WITHIN = 90.0
 #: Wall seconds between two looks at what others do, at first and at most.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
 #: A job that the queue refuses is due again so soon: it is no later try, and time must not pass it by.
@@ -82,7 +84,7 @@ class SandboxControl:
     def call(self, method: str, path: str) -> Any:
         """One control, such as ``GET /_sandbox/status``; its JSON."""
         try:
-            answer = self._http.request(method, f"{self.url}/_sandbox/{path}", timeout=PATIENCE)
+            answer = self._http.request(method, f"{self.url}/_sandbox/{path}", timeout=ANSWERS_WITHIN)
             answer.raise_for_status()
             return answer.json()
         except self._errors as error:
@@ -90,7 +92,7 @@ class SandboxControl:
 
     def acknowledge(self, delivery: int) -> None:
         """The portal has stored this delivery's event; one that the sandbox brought meanwhile is no matter."""
-        self._http.post(f"{self.url}/_sandbox/deliveries/{delivery}/ack", timeout=PATIENCE)
+        self._http.post(f"{self.url}/_sandbox/deliveries/{delivery}/ack", timeout=ANSWERS_WITHIN)
 
 
 class OverHttp:

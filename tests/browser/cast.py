@@ -76,11 +76,11 @@ class Cast:
 
     def passes(self, days: int) -> None:
         """Let business time pass, on both sides."""
-        conduct.advance(clock.business() + timedelta(days=days), self.config.sandbox_url)
+        conduct.advance(clock.business() + timedelta(days=days), self.config.sandbox_url, inline=True)
 
     def settles(self) -> None:
         """Let everything happen that is due now."""
-        conduct.advance(clock.business() + timedelta(seconds=1), self.config.sandbox_url)
+        conduct.advance(clock.business() + timedelta(seconds=1), self.config.sandbox_url, inline=True)
 
 
 def _price(tier: str) -> int:

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+#: What is at hand already is not asked for again; a registry that says nothing is asked again after half a minute.
+PATIENT = ("--prefer-offline", "--fetch-timeout=30000", "--fetch-retries=4")
 
 COPIES = {
     "htmx.org/dist/htmx.min.js": "htmx.min.js",
@@ -129,7 +131,7 @@ def install_modules(root: Path) -> None:
     npm = find_npm()
     # node stands beside npm, which matters when npm comes from a wheel and the machine has no node of its own
     env = {**os.environ, "PATH": f"{Path(npm).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *PATIENT]
     if subprocess.run(command, cwd=root, env=env, check=False).returncode:
         raise AssetError("`npm ci` failed, see above; nothing in static/lib was changed")
     lock = hashlib.sha256((root / "package-lock.json").read_bytes()).hexdigest()

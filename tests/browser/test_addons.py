@@ -86,6 +86,7 @@ def judge(page: Page, shots: Path | None, name: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.thorough
 def test_a_domain_mailboxes_and_a_certificate(
     open_page: OpenPage, stack: Stack, world: World, shots: Path | None
 ) -> None:

@@ -35,10 +35,7 @@ def handle(stripe_event_id: str) -> None:
     event = service.stored(stripe_event_id)
     if event.state in service.SETTLED:
         return
-    told = hints(event.kind, event.subject)
-    alike = (
-        [other for other in service.waiting_about(event) if hints(other.kind, other.subject) == told] if told else []
-    )
+    alike = _alike(event)
     end_reading()
     try:
         state, vendor_id, why = _outcome(event.kind, event.subject)

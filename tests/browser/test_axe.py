@@ -71,11 +71,9 @@ def violations(page: Page) -> list[str]:
 
 
 def too_wide(page: Page) -> int:
-    """Pixels that one would have to scroll sideways. The page has its own width: the window's has room for a scrollbar,
-    into which a page that is a little too wide would fit.
-    """
+    """Pixels that one would have to scroll sideways."""
     root = "document.documentElement"
-    return int(page.evaluate(f"Math.ceil(Math.max(0, {root}.scrollWidth - {root}.getBoundingClientRect().width))"))
+    return int(page.evaluate(f"Math.max(0, {root}.scrollWidth - {root}.clientWidth)"))
 
 
 def judged_at(name: str) -> tuple[int, ...]:

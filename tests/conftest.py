@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 
 from config import Config
 from portal.kit import tenancy
@@ -16,6 +17,7 @@ from portal.kit.db import db
 from tests.support import servers
 from tests.support.browser import Browser
 from tests.support.databases import Cleaner, drop, url_for_worker
+from tests.support.direct import direct
 from tests.support.scenes import Scene, Stage
 from tests.support.travel import Travel
 
@@ -47,16 +49,26 @@ def sandbox_server(folder: Path) -> Iterator[servers.Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def built_app(folder: Path, sandbox_server: servers.Sandbox) -> Iterator[Flask]:
+def built_app(
+    folder: Path, sandbox_server: servers.Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
     """The app, built once per test process on a database of its own."""
     url = url_for_worker(folder)
     import stripe
 
     from portal.app import create_app
+    from portal.identity import second_factor_rules
+    from portal.settings import queries as settings
 
     # The SDK's pauses between its tries at an answer of 500 are counted in seconds: nobody waits for them here.
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.01)
+    # Statements are counted: on a busy machine the kept settings would run out between two requests.
+    monkeypatch.setattr(settings, "FRESH_FOR", 600.0)
+    monkeypatch.setattr(second_factor_rules, "SCRYPT_COST", 2)
+    # Templates are compiled once for all test processes.
+    compiled = FileSystemBytecodeCache(str(tmp_path_factory.getbasetemp().parent))
+    monkeypatch.setitem(Flask.jinja_options, "bytecode_cache", compiled)
     app = create_app(
         Config(
             app_env="test",
@@ -98,8 +110,10 @@ def app(built_app: Flask, travel: Travel) -> Iterator[Flask]:
 
 def _fresh(app: Flask, state: str) -> Iterator[Flask]:
     from portal.settings import queries as settings
+    from portal.web.kit.rates import Rates
 
     app.extensions["cleaner"].restore(state)
+    app.extensions["portal_rates"] = Rates(None)  # what others send in this minute is not counted
     settings.forget()
     with app.app_context():
         yield app
@@ -134,6 +148,13 @@ def sandbox(sandbox_server: servers.Sandbox) -> servers.Sandbox:
     """The sandbox, empty but for its endpoint."""
     sandbox_server.reset()
     return sandbox_server
+
+
+@pytest.fixture
+def asked_directly(sandbox: servers.Sandbox) -> Iterator[None]:
+    """The sandbox answers without a socket (tests.support.direct)."""
+    with direct(sandbox):
+        yield
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,8 @@ CHROMIUM_NAMES = (
 )  # fmt: skip
 #: Data that may be lost needs no disc: several times as fast.
 CARELESS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+#: As an operator runs it: what was committed survives the machine.
+DURABLE = ("max_connections=200",)
 
 
 def chromium() -> str | None:
@@ -44,16 +46,17 @@ def redis(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str | None]:
-    """A server on which tests may make databases: TEST_POSTGRES_URL, a cluster of our own from installed programs,
-    the one that runs on this machine, or the one that comes as a Python package. Yields a URL, or None.
+def postgres(folder: Path, settings: Sequence[str] = CARELESS) -> Iterator[str | None]:
+    """A server on which tests may make databases: TEST_POSTGRES_URL, a cluster of our own from installed programs
+    (with ``settings``), the one that runs on this machine, or the one that comes as a Python package. Yields a URL, or
+    None.
     """
     with contextlib.ExitStack() as stack:
         if given := os.environ.get("TEST_POSTGRES_URL"):
             yield given
         elif programs := _installed_postgres():
-            yield stack.enter_context(_own_cluster(programs, folder / "postgres"))
-        elif local := next(filter(_may_create, _local_urls()), None):
+            yield stack.enter_context(_own_cluster(programs, folder / "postgres", settings))
+        elif local := next(filter(_is_ours_to_use, _local_urls()), None):
             yield local
         else:
             yield stack.enter_context(_packaged_postgres(folder / "postgres"))
@@ -71,7 +74,7 @@ def _version(initdb: Path) -> float:
 
 
 @contextmanager
-def _own_cluster(programs: Path, folder: Path) -> Iterator[str]:
+def _own_cluster(programs: Path, folder: Path, settings: Sequence[str]) -> Iterator[str]:
     """PostgreSQL refuses to run as root, so root hands its cluster to an account without rights."""
     folder.mkdir(mode=0o700, parents=True)
     account = _unprivileged() if os.getuid() == 0 else None
@@ -81,13 +84,13 @@ def _own_cluster(programs: Path, folder: Path) -> Iterator[str]:
     data, port = folder / "data", _free_port()
     quiet = ["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
     subprocess.run([programs / "initdb", *quiet, "-D", data], check=True, capture_output=True, user=account, cwd=folder)
-    settings = [*CARELESS, f"listen_addresses={LOOPBACK}", f"port={port}", "unix_socket_directories="]
-    command = [str(programs / "postgres"), "-D", str(data), *(part for setting in settings for part in ("-c", setting))]
+    told = [*settings, f"listen_addresses={LOOPBACK}", f"port={port}", "unix_socket_directories="]
+    command = [str(programs / "postgres"), "-D", str(data), *(part for setting in told for part in ("-c", setting))]
     url = f"postgresql://postgres@{LOOPBACK}:{port}/postgres"
     with (folder.parent / "postgres.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, user=account, cwd=folder)
     try:
-        if not wait_until(lambda: _may_create(url), seconds=30):
+        if not wait_until(lambda: _is_ours_to_use(url), seconds=30):
             raise RuntimeError(f"PostgreSQL did not start; its log is {folder.parent / 'postgres.log'}")
         yield url
     finally:
@@ -116,8 +119,8 @@ def _local_urls() -> list[str]:
     return [f"postgresql://{name}@{LOOPBACK}:5432/postgres" for name in ("postgres", getpass.getuser())]
 
 
-def _may_create(url: str) -> bool:
-    question = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
+def _is_ours_to_use(url: str) -> bool:
+    question = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
     try:
         with psycopg.connect(url, connect_timeout=3) as connection:
             row = connection.execute(question).fetchone()

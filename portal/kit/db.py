@@ -173,6 +173,12 @@ def _connect(connection: Any, _: Any) -> None:
         for pragma in ("foreign_keys=ON", "journal_mode=WAL", "busy_timeout=15000", f"synchronous={_synchronous}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+    elif isinstance(connection, psycopg.Connection):
+        # Compiling a plan pays for reports. Before tables are analysed, PostgreSQL takes looking up a row for one: it
+        # then compiled for a second, at every execution, what takes a millisecond.
+        connection.autocommit = True
+        connection.execute("SET jit = off")
+        connection.autocommit = False
 
 
 _synchronous = "FULL"

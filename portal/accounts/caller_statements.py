@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, text
 
 from portal.entitlements.models import EntitlementGrant, EntitlementVersion
 from portal.identity.models import ApiKey, Membership, User, Vendor
+from portal.kit.db import BigId
 from portal.kit.direct import Direct, Stamp
 from portal.subscriptions.models import VendorSubscription
 from portal.usage.models import UsageCounter
@@ -75,33 +76,22 @@ def _with_counter(statement: Select[*tuple[Any, ...]], per_period: bool) -> Sele
     return statement.outerjoin(_counted, counted).add_columns(_counted.c.used, begun_at.label("counted_from"))
 
 
-def _stamps_statement(counting: bool, per_period: bool) -> Select[*tuple[Any, ...]]:
-    statement = (
-        select(*_VENDOR_STAMPS)
-        .select_from(_keys)
-        .outerjoin(_vendors, _vendors.c.id == bindparam("vendor_id"))
-        .where(
-            _keys.c.id == bindparam("key_id"),
-            _keys.c.key_hash == bindparam("key_hash"),
-            _keys.c.name == bindparam("key_name"),
-            _keys.c.scopes == bindparam("scopes", type_=_keys.c.scopes.type),
-            _keys.c.expires_at.is_not_distinct_from(bindparam("expires_at", type_=_keys.c.expires_at.type)),
-            _keys.c.revoked_at.is_(None),
-        )
-    )
-    return _with_counter(_of_vendor(statement), per_period) if counting else _of_vendor(statement)
-
-
-#: The same as a condition: the key and every stamp as they are known.
+#: A row where the key and every stamp are as they are known, and otherwise none. PostgreSQL alone.
 UNCHANGED = (
-    "SELECT 1 FROM api_keys k JOIN vendors v ON v.id = CAST(:still_vendor_id AS bigint)"
+    "SELECT 1 AS used FROM api_keys k JOIN vendors v ON v.id = CAST(:still_vendor_id AS bigint)"
+    " JOIN entitlement_versions e ON e.vendor_id = v.id"
     " LEFT JOIN vendor_subscriptions s ON s.vendor_id = v.id AND s.ended_at IS NULL"
-    " LEFT JOIN entitlement_versions e ON e.vendor_id = v.id"
     " WHERE k.id = CAST(:still_key_id AS bigint) AND k.key_hash = CAST(:still_key_hash AS text)"
     " AND k.name = CAST(:still_key_name AS text) AND k.scopes = CAST(:still_scopes AS jsonb)"
     " AND k.expires_at IS NOT DISTINCT FROM CAST(:still_expires_at AS timestamptz) AND k.revoked_at IS NULL"
     " AND v.xmin = CAST(:stamp_v AS xid) AND s.xmin IS NOT DISTINCT FROM CAST(:stamp_s AS xid)"
     " AND e.xmin = CAST(:stamp_e AS xid)"
+)
+#: The same with what is used.
+_UNCHANGED_AND_USED = UNCHANGED.replace("SELECT 1 AS used", "SELECT u.used").replace(
+    " WHERE ",
+    " LEFT JOIN usage_counters u ON u.vendor_id = v.id AND u.metric = CAST(:metric AS text)"
+    " AND u.period_start = CAST(:start AS timestamptz) WHERE ",
 )
 
 
@@ -143,6 +133,6 @@ def _token_statement(counting: bool, per_period: bool) -> Select[*tuple[Any, ...
 
 _BOTH = (False, True)
 #: Built once, since building them anew takes longer than sending them: by (vendor named, with a counter, per period).
-STAMPS = {(c, p): Direct(_stamps_statement(c, p)) for c in _BOTH for p in _BOTH}
+STILL = {c: Direct(text(_UNCHANGED_AND_USED if c else UNCHANGED).columns(used=BigId)) for c in _BOTH}
 BY_KEY = {(n, c, p): Direct(_key_statement(n, c, p)) for n in _BOTH for c in _BOTH for p in _BOTH}
 BY_TOKEN = {(c, p): Direct(_token_statement(c, p)) for c in _BOTH for p in _BOTH}

@@ -2,14 +2,14 @@
 
 On PostgreSQL a process keeps what it read of a key and its vendor, with the stamps of the vendor's rows: the number of
 the transaction that wrote each, which every change makes another. The next request's one statement looks for the same
-key, reads the stamps and the counter; while they are the same, so is everything kept. It is one query either way (two
-right after a change), and never a stale answer, whoever wrote and wherever.
+key and the same stamps, and reads the counter; while they are the same, so is everything kept. It is one query either
+way (two right after a change), and never a stale answer, whoever wrote and wherever.
 """
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ from portal.kit.direct import Condition
 from portal.kit.errors import NotFound, Unauthenticated
 from portal.kit.text import N_
 from portal.subscriptions.rules import Status
-from portal.usage.rules import EPOCH
+from portal.usage.rules import EPOCH, counter_start
 
 #: Vendors whose rights one process keeps; the one that was longest not asked for goes first.
 KEPT = 10_000
@@ -50,7 +50,9 @@ class CallingVendor:
 class Caller:
     """Who calls the JSON interface. ``scopes`` None: a person, who reaches what the role reaches.
 
-    ``state`` is what the gate looks at; of the counters it holds only the one that was asked for.
+    ``state`` is what the gate looks at; of the counters it holds only the one that was asked for. ``turns_at`` is the
+    moment (business) at which a grant begins or ends or something closes by itself, ``ends_at`` (wall) that at which
+    the key ends.
     """
 
     actor: Actor
@@ -63,28 +65,44 @@ class Caller:
     state: State
     key_id: int | None = None
     last_used_at: datetime | None = None
+    turns_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    def with_state(self, state: State) -> "Caller":
+        """The same with another state. (``dataclasses.replace`` takes three times as long.)"""
+        return Caller(
+            self.actor, self.rate_key, self.platform, self.scopes, self.token_scope, self.role, self.vendor, state,
+            self.key_id, self.last_used_at, self.turns_at, self.ends_at,
+        )  # fmt: skip
+
+    def same(self, other: "Caller") -> bool:
+        """Does the same answer follow from both? What was read of a vendor in the same moment are the same objects."""
+        mine, theirs = self.state, other.state
+        return self.vendor is other.vendor and mine.rights is theirs.rights and mine.counters == theirs.counters
+
+    def turned(self, now: datetime) -> bool:
+        """Has a moment passed at which something of this is no more by itself?"""
+        return (self.turns_at is not None and self.turns_at <= now) or (
+            self.ends_at is not None and self.ends_at <= clock.wall()
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A caller as it was read, and as long as it holds: the key's row, the stamps of the vendor's, the moment
-    (business) at which a grant begins or ends by itself, the moment (wall) at which the key ends, and by which lines.
+    """A caller as it was read, and by which lines. ``still`` is what must be found again: the key's row and the stamps
+    of the vendor's.
     """
 
     caller: Caller
     key_hash: str
-    key: dict[str, str | None]
-    stamps: tuple[int | None, ...]
-    turns_at: datetime | None
-    expires_at: datetime | None
+    still: Mapping[str, bytes | None]
     generation: int
 
     def holds(self, key: KeyText, now: datetime) -> bool:
         """As far as can be told without asking: the same secret, and no moment passed at which something ends."""
         return (
             self.generation == lines.generation()
-            and (self.turns_at is None or self.turns_at > now)
-            and (self.expires_at is None or self.expires_at > clock.wall())
+            and not self.caller.turned(now)
             and api_key_rules.same(self.key_hash, key.key_hash)
         )
 
@@ -105,38 +123,50 @@ def by_key(key: KeyText, *, code: str | None, metric: str | None, now: datetime)
     ``metric`` names the counter to bring along. Unauthenticated for a key that is unknown, revoked or run out,
     NotFound for a vendor that does not exist or is not the key's. One query, two where something changed meanwhile.
     """
-    counting = metric in _METRICS
+    metric = metric if metric in _METRICS else None
+    known = _known(key, code, now)
+    if known is not None and (found := _proved(known, metric, now)):
+        return found
     told: dict[str, Any] = {"name": key.prefix, "code": code, "now": now}
-    if counting:
-        told |= {"metric": metric, "epoch": _counted_from(str(metric), now)}
-    kind = counting, metric in PER_PERIOD
-    known = _shelf.get((key.prefix, code))
-    if known is not None and known.holds(key, now):
-        rows = statements.STAMPS[kind](told | known.key)
-        if rows and _stamps(rows[0]) == known.stamps:
-            return _with_counters(known.caller, rows, metric) if counting else known.caller
+    if metric:
+        told |= {"metric": metric, "epoch": _counted_from(metric, now)}
     began = lines.generation()
-    rows = statements.BY_KEY[code is not None, *kind](told)
-    return _read_by_key(key, rows, code, metric if counting else None, now, began)
+    rows = statements.BY_KEY[code is not None, metric is not None, metric in PER_PERIOD](told)
+    return _read_by_key(key, rows, code, metric, now, began)
 
 
 def likely(key: KeyText, *, code: str | None, now: datetime) -> tuple[Caller, Condition] | None:
     """The program that holds ``key`` as this process knows it, and what must still be so: for a statement that looks
     for itself whether it is, and does nothing otherwise. No query. None where nothing is known.
     """
-    known = _shelf.get((key.prefix, code))
-    if known is None or not known.holds(key, now) or not use_is_noted(known.caller, clock.wall()):
+    known = _known(key, code, now)
+    if known is None or not use_is_noted(known.caller, clock.wall()):
         return None
-    names = ("stamp_v", "stamp_s", "stamp_e")
-    told = {name: None if stamp is None else str(stamp) for name, stamp in zip(names, known.stamps, strict=True)}
-    told |= {f"still_{name}": value for name, value in known.key.items()}
-    return known.caller, Condition(statements.UNCHANGED, told)
+    return known.caller, Condition(statements.UNCHANGED, {**known.still})
+
+
+def _known(key: KeyText, code: str | None, now: datetime) -> _Known | None:
+    known = _shelf.get((key.prefix, code))
+    return known if known is not None and known.holds(key, now) else None
+
+
+def _proved(known: _Known, metric: str | None, now: datetime) -> Caller | None:
+    """Ask whether all is as it is known, and for the counter; None where something changed."""
+    if metric is None:
+        return known.caller if statements.STILL[False]({**known.still}) else None
+    held = known.caller.state
+    start = counter_start(Metric(metric), held.frame.window(now))
+    rows = statements.STILL[True]({**known.still, "metric": metric, "start": start})
+    if not rows:
+        return None
+    used = {} if rows[0].used is None else {(metric, start): rows[0].used}
+    return known.caller.with_state(State(held.frame, held.rights, used))
 
 
 def _read_by_key(
     key: KeyText, rows: Sequence[Any], code: str | None, metric: str | None, now: datetime, began: int
 ) -> Caller:
-    row = _proved(rows, key)
+    row = _valid(rows, key)
     _same_vendor(row, code)
     rights, turns_at = _rights(rows, now)
     caller = Caller(
@@ -150,12 +180,11 @@ def _read_by_key(
         state=State(_frame(row), rights, {}),
         key_id=row.key_id,
         last_used_at=row.last_used_at,
+        turns_at=turns_at,
+        ends_at=row.expires_at,
     )
     if row.version_stamp is not None:
-        _keep(
-            (key.prefix, code),
-            _Known(caller, row.key_hash, _key(row), _stamps(row), turns_at, row.expires_at, began),
-        )
+        _keep((key.prefix, code), _Known(caller, row.key_hash, _still(row), began))
     return caller if metric is None else _with_counters(caller, rows, metric)
 
 
@@ -166,27 +195,26 @@ def _keep(name: tuple[str, str | None], known: _Known) -> None:
         _shelf.popitem(last=False)
 
 
-def _key(row: Any) -> dict[str, str | None]:
-    """What must be found again, ready to be sent; all but ``last_used_at``, which changes every minute."""
+def _still(row: Any) -> dict[str, bytes | None]:
+    """What must be found again, ready to be sent; of the key all but ``last_used_at``, which changes every minute."""
     found = {
-        "key_id": row.key_id,
-        "key_name": row.key_name,
-        "key_hash": row.key_hash,
-        "scopes": json.dumps(row.scopes),
-        "expires_at": row.expires_at,
-        "vendor_id": row.vendor_id,
+        "still_key_id": row.key_id,
+        "still_key_name": row.key_name,
+        "still_key_hash": row.key_hash,
+        "still_scopes": json.dumps(row.scopes),
+        "still_expires_at": row.expires_at,
+        "still_vendor_id": row.vendor_id,
+        "stamp_v": row.vendor_stamp,
+        "stamp_s": row.subscription_stamp,
+        "stamp_e": row.version_stamp,
     }
-    return {name: None if value is None else str(value) for name, value in found.items()}
-
-
-def _stamps(row: Any) -> tuple[int | None, ...]:
-    return row.vendor_stamp, row.subscription_stamp, row.version_stamp
+    return {name: lines.to_wire(value) for name, value in found.items()}
 
 
 def _with_counters(caller: Caller, rows: Sequence[Any], metric: str | None) -> Caller:
     state = caller.state
     held = State(state.frame, state.rights, _counters(rows, metric))
-    return replace(caller, state=held)
+    return caller.with_state(held)
 
 
 def use_is_noted(found: Caller, at: datetime) -> bool:
@@ -227,7 +255,7 @@ def by_token(claims: Claims, *, metric: str | None, now: datetime) -> Caller:
     )
 
 
-def _proved(rows: Sequence[Any], key: KeyText) -> Any:
+def _valid(rows: Sequence[Any], key: KeyText) -> Any:
     """The key's row. Which of prefix and secret is wrong is not told; why a right key is dead, its holder may know."""
     if not rows or not api_key_rules.same(rows[0].key_hash, key.key_hash):
         raise Unauthenticated(INVALID, code="key_invalid")
@@ -258,14 +286,15 @@ def _frame(row: Any) -> Frame:
 
 
 def _rights(rows: Sequence[Any], now: datetime) -> tuple[Rights, datetime | None]:
-    """Add up the grants that hold now; those of later only say until when this is true."""
+    """Add up the grants that hold now; those of later, and what closes then, only say until when this is true."""
     found = list({row.grant_id: row for row in rows if row.source is not None}.values())
     live = [
         Grant(Source(r.source), r.source_ref, Kind(r.kind), r.key, r.amount, r.level)
         for r in found
         if r.valid_from <= now
     ]
-    turns = [at for row in found for at in (row.valid_from, row.valid_until) if at is not None and at > now]
+    frame = rows[0].create_until, rows[0].open_until
+    turns = [at for at in (*frame, *(at for r in found for at in (r.valid_from, r.valid_until))) if at and at > now]
     return combine(rows[0].version or 0, live), min(turns, default=None)
 
 

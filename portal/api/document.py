@@ -19,6 +19,10 @@ from portal.web.kit.audience import Audience, Needs, Side
 VERSION = "1.0"
 REF = "#/components/schemas/{model}"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+RECENT = """\
+`max-age=N`: the answer to the same question, up to N seconds (at most 60) old, will do, unless key, vendor, plan or
+rights have changed since. Without it every answer is true at its moment."""
+AGE = "How many seconds ago this was answered; only where the request allowed it."
 
 ABOUT = """\
 One interface for the operator's own platform and for the programs of vendors.
@@ -131,12 +135,14 @@ def _parameters(rule: Rule, declared: Audience, about: Operation) -> Iterator[di
             yield {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
     if declared.side == Side.API:
         yield _header("X-Vendor", "The vendor's code; needed with a platform's key.", 64)
+    if declared.recent:
+        yield _header("Cache-Control", RECENT)
     if about.repeatable:
         yield _header("Idempotency-Key", "Makes the request repeatable: one key, one effect, one answer.", 255)
 
 
-def _header(name: str, text: str, longest: int) -> dict[str, Any]:
-    schema = {"type": "string", "minLength": 1, "maxLength": longest}
+def _header(name: str, text: str, longest: int | None = None) -> dict[str, Any]:
+    schema = {"type": "string"} | ({"minLength": 1, "maxLength": longest} if longest else {})
     return {"name": name, "in": "header", "required": False, "schema": schema, "description": text}
 
 
@@ -147,6 +153,8 @@ def _answers(declared: Audience, about: Operation) -> dict[str, Any]:
         if shape is not None:
             schema = {"$ref": REF.format(model=shape.__name__)}
             answers[str(status)]["content"] = {"application/json": {"schema": schema}}
+        if declared.recent:
+            answers[str(status)]["headers"] = {"Age": {"description": AGE, "schema": {"type": "integer"}}}
     for status in sorted(_problems(declared, about) - set(about.answers)):
         content = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}}
         answers[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}

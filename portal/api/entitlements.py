@@ -10,13 +10,13 @@ from portal.api.operation import Given, Told, described
 from portal.api.shapes import COUNTED_HERE, Count, FeatureName, MetricName, Period, Text120
 from portal.catalog.rules import Metric, reaches
 from portal.entitlements import gate
-from portal.entitlements.rules import Frame, Verdict, judge
+from portal.entitlements.rules import Frame, Rights, Verdict, judge
 from portal.identity.api_key_rules import Reach
 from portal.kit import clock
 from portal.kit.errors import Invalid
 from portal.kit.text import N_
 from portal.kit.unit_of_work import unit_of_work
-from portal.web.kit import audience, callers
+from portal.web.kit import audience, callers, recent
 from portal.web.kit.mails import full_address
 
 blueprint = Blueprint("api_entitlements", __name__)
@@ -75,7 +75,8 @@ class Answer(Told):
 
 def _metric() -> str | None:
     """Which counter the question is about, before anybody is known; what is no question names none."""
-    if (request.content_length or SHORT + 1) > SHORT:
+    length = request.environ.get("CONTENT_LENGTH") or ""
+    if not length.isdecimal() or int(length) > SHORT:
         return None
     given = operation.given_quietly()
     named = given.get("metric") if isinstance(given, dict) else None
@@ -83,13 +84,13 @@ def _metric() -> str | None:
 
 
 @blueprint.get("/api/v1/entitlements", strict_slashes=False)
-@audience.api(Reach.ENTITLEMENTS_READ)
+@audience.api(Reach.ENTITLEMENTS_READ, recent=True)
 @described("What the vendor may do", "Entitlements", answers={200: Entitlements})
 def show() -> Response:
     """Limits and features with the version of the whole, so that a copy can be kept until the version changes."""
     caller, held = callers.caller(), callers.vendor()
     rights = caller.state.rights
-    return jsonify(
+    answer = jsonify(
         vendor=held.code,
         standing=held.standing,
         version=rights.version,
@@ -98,6 +99,7 @@ def show() -> Response:
         features=rights.features,
         sources=rights.source,
     )
+    return recent.keep(answer, caller)
 
 
 def period(frame: Frame) -> dict[str, str] | None:
@@ -108,7 +110,7 @@ def period(frame: Frame) -> dict[str, str] | None:
 
 
 @blueprint.post("/api/v1/entitlements/check", strict_slashes=False)
-@audience.api(Reach.ENTITLEMENTS_READ, Reach.USAGE_WRITE, counts=_metric)
+@audience.api(Reach.ENTITLEMENTS_READ, Reach.USAGE_WRITE, counts=_metric, recent=True)
 @described(
     "Ask the gate, or take what fits",
     "Entitlements",
@@ -132,15 +134,14 @@ def check() -> Response:
     if asked.take:
         callers.require(Reach.USAGE_WRITE)
         return jsonify(_take(asked, asked.key or header))
-    callers.require(Reach.ENTITLEMENTS_READ)
-    state = callers.caller().state
+    caller = callers.require(Reach.ENTITLEMENTS_READ)
     if asked.feature is not None:
-        return jsonify(_feature(asked.feature, asked.level))
-    verdict = judge(state, Metric(str(asked.metric)), asked.quantity, clock.business())
-    return jsonify(_said(verdict))
+        return recent.keep(jsonify(_feature(caller.state.rights, asked.feature, asked.level)), caller)
+    verdict = judge(caller.state, Metric(str(asked.metric)), asked.quantity, clock.business())
+    return recent.keep(jsonify(_said(verdict, caller.state.rights.version)), caller)
 
 
-def _said(verdict: Verdict, *, taken: bool = False) -> dict[str, Any]:
+def _said(verdict: Verdict, version: int, *, taken: bool = False) -> dict[str, Any]:
     return {
         "allowed": verdict.allowed,
         "code": verdict.code,
@@ -149,15 +150,14 @@ def _said(verdict: Verdict, *, taken: bool = False) -> dict[str, Any]:
         "usage": verdict.used,
         "limit": verdict.limit,
         "left": verdict.left,
-        "version": callers.caller().state.rights.version,
+        "version": version,
         "taken": taken,
         "replayed": verdict.replayed,
         "next_url": None if verdict.allowed else upgrade_url(),
     }
 
 
-def _feature(feature: str, level: str | None) -> dict[str, Any]:
-    rights = callers.caller().state.rights
+def _feature(rights: Rights, feature: str, level: str | None) -> dict[str, Any]:
     held = rights.features.get(feature)
     allowed = reaches(feature, held, level)
     return {
@@ -182,7 +182,7 @@ def _take(asked: Question, key: str | None) -> dict[str, Any]:
         verdict = gate.admit(
             held.id, Metric(asked.metric), asked.quantity, key=key, now=clock.business(), subject=asked.subject
         )
-    return _said(verdict, taken=True)
+    return _said(verdict, callers.caller().state.rights.version, taken=True)
 
 
 def upgrade_url() -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import Select, func, or_, select
 
@@ -54,6 +55,7 @@ def verify() -> list[Discrepancy]:
     return [Discrepancy(*map(int, row)) for row in rows]
 
 
+@cache
 def _disagreeing() -> Select[int, int, int, int]:
     entries = (
         select(CreditTransaction.vendor_id, func.sum(CreditTransaction.amount).label("total"))

@@ -62,7 +62,9 @@ class Condition:
 
 
 class Direct:
-    """One statement with named parameters, built once for the life of the process."""
+    """One statement with named parameters, built once for the life of the process. A value that is sent often may be
+    given as it goes over the wire (``kit.lines.to_wire``).
+    """
 
     def __init__(self, statement: ReturnsRows) -> None:
         self._statement: Any = statement
@@ -102,8 +104,7 @@ class Direct:
     def _sent(self, lines: Lines, told: dict[str, Any]) -> list[list[Any]]:
         """By a line of its own."""
         values = [to_wire(told[name]) for name in self._names]
-        with lines.taken() as line:
-            return of_wire(line.perform(self, self._numbered, values))
+        return of_wire(lines.perform(self, self._numbered, values))
 
     def _row(self, values: Sequence[Any]) -> Any:
         if not self._converted:
@@ -149,5 +150,6 @@ class Direct:
 def _within(session: Any, text: str, told: dict[str, Any]) -> list[Any]:
     """In the transaction that is open: its connection is at hand, and sees what it has written."""
     driver: Any = session.connection().connection.driver_connection
-    found: list[Any] = driver.execute(text, told).fetchall()
+    texts = {name: value.decode() if type(value) is bytes else value for name, value in told.items()}
+    found: list[Any] = driver.execute(text, texts).fetchall()
     return found

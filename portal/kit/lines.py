@@ -8,8 +8,7 @@ for every execution; statements that are sent so look up single rows, for which 
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -86,14 +85,13 @@ class Lines:
             found = cls._all[engine] = cls(engine)
         return found
 
-    @contextmanager
-    def taken(self) -> Iterator[Line]:
-        """A line of one's own for one statement. After an error it is hung up, since nothing is known of it; but not
-        after a row that may not be there, which is an answer.
+    def perform(self, name: object, text: bytes, values: Sequence[Any]) -> pq.abc.PGresult:
+        """Execute by a line of its own. After an error it is hung up, since nothing is known of it; but not after a
+        row that may not be there, which is an answer.
         """
         line = self._living() or self._new()
         try:
-            yield line
+            result = line.perform(name, text, values)
         except psycopg.IntegrityError:
             self._give_back(line)
             raise
@@ -101,6 +99,7 @@ class Lines:
             line.close()
             raise
         self._give_back(line)
+        return result
 
     def _give_back(self, line: Line) -> None:
         line.rests_since = time.monotonic()

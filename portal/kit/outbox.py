@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import Integer, bindparam, func, or_, select, update
 
 from portal.kit import clock, log, tasks
-from portal.kit.db import db, insert_once
+from portal.kit.db import UtcDateTime, db, insert_once
 from portal.kit.direct import Direct
 from portal.kit.models import OutboxJob
 from portal.kit.unit_of_work import UnitOfWorkError, after_commit, in_unit_of_work
@@ -101,24 +101,11 @@ def emit(event: str, *, dedupe_key: str, vendor_id: int | None = None, **payload
 def claim_due(limit: int = IN_FLIGHT_CAP) -> list[Claim]:
     """Lease the jobs that are due, oldest first, never more in flight than the cap. Inside a unit of work."""
     now = clock.wall()
-    in_flight = db.session.scalar(
-        select(func.count()).select_from(OutboxJob).where(OutboxJob.state == "pending", OutboxJob.lease_until > now)
-    )
+    in_flight = db.session.scalar(_IN_FLIGHT, {"now": now})
     room = min(limit, IN_FLIGHT_CAP - int(in_flight or 0))
     if room <= 0:
         return []
-    due = (
-        select(OutboxJob.id, OutboxJob.lease_token)
-        .where(
-            OutboxJob.state == "pending",
-            OutboxJob.run_at <= now,
-            or_(OutboxJob.lease_until.is_(None), OutboxJob.lease_until <= now),
-        )
-        .order_by(OutboxJob.run_at, OutboxJob.id)
-        .limit(room)
-        .with_for_update(skip_locked=True)
-    )
-    claims = [Claim(row.id, row.lease_token + 1) for row in db.session.execute(due)]
+    claims = [Claim(row.id, row.lease_token + 1) for row in db.session.execute(_DUE, {"now": now, "room": room})]
     if claims:
         db.session.execute(
             update(OutboxJob)
@@ -127,6 +114,24 @@ def claim_due(limit: int = IN_FLIGHT_CAP) -> list[Claim]:
             .execution_options(synchronize_session=False)
         )
     return claims
+
+
+_NOW = bindparam("now", type_=UtcDateTime())
+#: Built once: the scheduler asks these two many times a second.
+_IN_FLIGHT = (
+    select(func.count()).select_from(OutboxJob).where(OutboxJob.state == "pending", OutboxJob.lease_until > _NOW)
+)
+_DUE = (
+    select(OutboxJob.id, OutboxJob.lease_token)
+    .where(
+        OutboxJob.state == "pending",
+        OutboxJob.run_at <= _NOW,
+        or_(OutboxJob.lease_until.is_(None), OutboxJob.lease_until <= _NOW),
+    )
+    .order_by(OutboxJob.run_at, OutboxJob.id)
+    .limit(bindparam("room", type_=Integer()))
+    .with_for_update(skip_locked=True)
+)
 
 
 def give_back(claims: list[Claim]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from portal.catalog.rules import Metric
+from portal.kit import changes
 from portal.kit.db import db
 from portal.usage.models import UsageCounter, UsageDaily
 
@@ -44,6 +45,7 @@ def count_days(vendor_id: int, sums: Sequence[tuple[Metric, date, int]]) -> None
     """Add to the days, in the order that every writer keeps."""
     connection = db.session.connection()
     rows = [{"vendor_id": vendor_id, "metric": m, "day": day, "quantity": n} for m, day, n in sorted(sums) if n]
+    changes.moved(vendor_id)
     if rows:
         connection.execute(_day(connection.dialect.name), rows if len(rows) > 1 else rows[0])
 

@@ -14,6 +14,7 @@ from datetime import date, datetime
 from sqlalchemy import String, text
 
 from portal.catalog.rules import Metric
+from portal.kit import changes
 from portal.kit.db import BigId
 from portal.kit.direct import Direct
 from portal.kit.lines import array
@@ -84,6 +85,7 @@ def record(vendor_id: int, sent: Columns, *, window: datetime, now: datetime) ->
             "day_sums": array([str(quantity) for _, quantity in summed]),
         }
     )
+    changes.moved(vendor_id)
     return [Moved(Metric(row.metric), row.used - by_metric[row.metric], row.used) for row in rows]
 
 

@@ -53,10 +53,13 @@ def usage_window(period_start: datetime, at: datetime) -> datetime:
 
     Months count from the period's start; before it, its start.
     """
-    months = max(0, (at.year - period_start.year) * 12 + at.month - period_start.month)
-    while months > 0 and add_months(period_start, months) > at:
+    months = (at.year - period_start.year) * 12 + at.month - period_start.month
+    while months > 0:
+        begun = add_months(period_start, months)
+        if begun <= at:
+            return begun
         months -= 1
-    return add_months(period_start, months)
+    return period_start
 
 
 @dataclass(frozen=True, slots=True)

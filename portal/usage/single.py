@@ -10,6 +10,7 @@ from functools import cache
 from sqlalchemy import text
 
 from portal.catalog.rules import Metric
+from portal.kit import changes
 from portal.kit.db import BigId, db
 from portal.kit.direct import Condition, Direct
 from portal.usage import counters
@@ -38,7 +39,10 @@ def record(vendor_id: int, event: Event, *, window: datetime, only_if: Condition
         "day": counters.day_of(event.at),
     }
     rows = _recording(only_if.query)(told | only_if.told) if only_if else _recording("SELECT 1")(told)
-    return int(rows[0].used) if rows else None
+    if not rows:
+        return None
+    changes.moved(vendor_id)
+    return int(rows[0].used)
 
 
 @cache

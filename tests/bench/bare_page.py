@@ -5,6 +5,7 @@ session. At the start each is asked of the product once, in this process, to lea
 sent to the database after that is an error: then it would not be a bare render.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ with app.app_context():
     known = settings.current()
     settings.current = lambda: known
     event.listen(db.engine, "before_cursor_execute", _refuse)
+gc.freeze()  # as wsgi.py does
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

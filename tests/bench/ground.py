@@ -78,7 +78,7 @@ def ground(folder: Path) -> Iterator[Ground]:
     """Start what is needed; everything is ended afterwards, databases dropped."""
     with ExitStack() as stack:
         redis_url = stack.enter_context(services.redis(folder))
-        postgres_url = stack.enter_context(services.postgres(folder))
+        postgres_url = stack.enter_context(services.postgres(folder, services.DURABLE))
         if postgres_url is None:
             raise NoPostgres("make bench needs PostgreSQL: install postgresql, or set TEST_POSTGRES_URL")
         admin = stack.enter_context(psycopg.connect(postgres_url, autocommit=True))

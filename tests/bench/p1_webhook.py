@@ -166,6 +166,7 @@ NOTES = (
     "neither once (a repeated event is stored again) nor with a job.",
     "Statements were counted over a real request with no Stripe configured, which a call to Stripe would have failed. "
     "A connection that has rested for a second is asked first if it lives: under load that does not happen.",
+    "Each commit waits for the disc, on every side, as where money is kept: rates tell of the disc too, CPU does not.",
     "The raw floor is one process with as many threads and connections as the web process, which repeats the "
     "statements that the product was seen to execute, with parameters made beforehand: no HTTP, no signature, no JSON.",
 )

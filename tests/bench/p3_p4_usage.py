@@ -95,7 +95,12 @@ def measure_one(ground: Ground, app: Flask, cast: Cast, key: str, sizes: Sizes, 
     taken = _take(ground, app, cast, key, sizes, tell, {"one": 1})
     rate = ratios(*(rounds.rate(taken[name]) for name in ("one", "raw one")))
     goals = [Goal("of the raw statements' rate (%)", rate.median * 100, "at least", 35, 0)]
-    lines = [*_lines(taken), Line("rate of ours ÷ the raw statements'", "%", _percent(rate))]
+    share = ratios(*(rounds.cpu(taken[name]) for name in ("raw one", "one")))
+    lines = [
+        *_lines(taken),
+        Line("CPU of the raw statements ÷ ours", "%", _percent(share)),
+        Line("rate of ours ÷ the raw statements'", "%", _percent(rate)),
+    ]
     return Figure("P3", "One usage event by program", HOW, lines, goals, NOTES)
 
 
@@ -150,6 +155,7 @@ web process, of Redis, which counts requests, and of the database's backends. Th
 many threads and connections, which repeats the statements that the portal was seen to execute for each vendor: no \
 HTTP, no key, no JSON. Books: events, counters and days grew by exactly what was sent, on both sides."""
 NOTES = (
+    "Each commit waits for the disc, on both sides, as where money is kept: rates tell of the disc too, CPU does not.",
     "A single event's statement looks for itself who calls; so does the floor's. A thousand take a statement more for "
     "that, and both count requests in Redis, by lots.",
     "The product names prepared statements to libpq, with plans that are made once for a connection; the floor uses "

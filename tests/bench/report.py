@@ -59,7 +59,8 @@ def machine(ground: Ground, peer: Mapping[str, str], load: float) -> str:
         f"{os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}",
         f"PostgreSQL {ground.show('server_version').split()[0]} on the same machine, fsync {ground.show('fsync')}, "
-        f"synchronous_commit {ground.show('synchronous_commit')}; the same server for every side",
+        f"synchronous_commit {ground.show('synchronous_commit')}, full_page_writes {ground.show('full_page_writes')}; "
+        "the same server for every side",
         f"granian with {WORKERS} worker and {THREADS} threads for every side that is a server",
         "ours: " + ", ".join(f"{name} {version}" for name, version in ours.items()),
         *(["the peer: " + ", ".join(f"{name} {version}" for name, version in peer.items())] if peer else []),

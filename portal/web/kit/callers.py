@@ -36,6 +36,7 @@ from portal.kit.errors import (
 from portal.kit.text import N_
 from portal.kit.unit_of_work import unit_of_work
 from portal.subscriptions.rules import Status, is_open
+from portal.web.kit import recent
 from portal.web.kit.audience import Audience, Needs
 from portal.web.kit.hooks import HookedFlask
 from portal.web.kit.mails import full_address
@@ -95,11 +96,27 @@ def actor() -> Actor:
     return caller().actor
 
 
-def admit(declared: Audience) -> CallingVendor:
-    """Let the caller in and say for which vendor, or raise why not; counts the request."""
+def recently(declared: Audience) -> Response | None:
+    """What this caller was answered a moment ago, where it says that this will do; counts the request. None where it
+    must be asked.
+    """
+    kept = recent.find() if declared.recent else None
+    if kept is None:
+        return None
+    _count(kept.caller)
+    return recent.with_age(kept)
+
+
+def admit(declared: Audience) -> CallingVendor | Response:
+    """Let the caller in and say for which vendor, or raise why not; counts the request. Where all is as it was when
+    the same was asked before, the answer of then.
+    """
     found = _prove(declared)
     g.caller = found
     _count(found)
+    if declared.recent and (again := recent.same(found)) is not None:
+        _note_use(found)
+        return again
     held = _passed(found, declared)
     _note_use(found)
     return held
@@ -121,10 +138,11 @@ def _prove(declared: Audience) -> Caller:
 
 
 def _known(declared: Audience) -> Caller:
-    kind, _, proof = request.headers.get("Authorization", "").partition(" ")
+    sent: dict[str, str] = request.environ
+    kind, _, proof = sent.get("HTTP_AUTHORIZATION", "").partition(" ")
     if kind.lower() != "bearer" or not proof:
         raise Unauthenticated(N_("Send an API key or an access token: Authorization: Bearer …"))
-    now, code = clock.business(), request.headers.get(VENDOR_HEADER)
+    now, code = clock.business(), sent.get("HTTP_X_VENDOR")
     metric = declared.counts() if declared.counts else None
     if not proof.startswith("vp_"):
         found = callers.by_token(tokens.verify_access(proof), metric=metric, now=now)
@@ -171,11 +189,12 @@ def _check_reach(found: Caller, declared: Audience) -> None:
         raise Forbidden(N_("This token reaches plans, subscriptions and billing only."), code="scope_missing")
 
 
-def require(reach: Reach) -> None:
-    """Forbidden unless the caller reaches this; for views that need one thing or another, depending on what is sent."""
-    scopes = caller().scopes
-    if scopes is not None and reach not in scopes:
+def require(reach: Reach) -> Caller:
+    """The caller. Forbidden unless it reaches this; for views that need one thing or another, by what is sent."""
+    found = caller()
+    if found.scopes is not None and reach not in found.scopes:
         raise _out_of_reach({reach})
+    return found
 
 
 def _out_of_reach(needed: Iterable[str]) -> Forbidden:

@@ -15,8 +15,8 @@ from portal.kit.errors import TooMany
 from portal.kit.text import N_
 
 SECONDS = 60
-#: Requests that one question to Redis answers, at most; a tenth of the limit where that is less.
-LOT = 20
+#: Requests that one question to Redis answers: a fiftieth of the limit, between these two, and never more than a tenth.
+LOT, LARGEST_LOT = 20, 200
 #: Keys that a process counts at a time.
 KEPT = 10_000
 
@@ -70,7 +70,7 @@ class Rates:
         return count
 
     def _take(self, name: str, count: Count, limit: int) -> None:
-        lot = max(1, min(LOT, limit // 10))
+        lot = max(1, min(limit // 10, LARGEST_LOT, max(LOT, limit // 50)))
         before = self._asked(f"portal:rate:{name}:{count.window}", lot, count)
         given = max(0, min(lot, limit - before))
         count.elsewhere = max(0, before - count.taken)

@@ -1,6 +1,7 @@
-"""Set up an operator that takes bank transfers; run beside a stack's processes."""
+"""Set up an operator that takes bank transfers: a command of tests/browser/one_process.py."""
 
-from portal.app import create_app
+import click
+
 from portal.kit import clock
 from portal.kit.actor import SYSTEM
 from portal.kit.unit_of_work import unit_of_work
@@ -19,12 +20,9 @@ SETTINGS = {
 }
 
 
-def main() -> None:
+@click.command("take-transfers")
+def take_transfers() -> None:
     """Change the settings as an admin would."""
-    with create_app().app_context(), unit_of_work():
+    with unit_of_work():
         for key, value in SETTINGS.items():
             service.change(key, value, actor=SYSTEM, now=clock.business())
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 from tests.browser import stack as stacks
 from tests.browser import steps
@@ -23,6 +23,12 @@ PATIENCE = 30_000
 expect.set_options(timeout=PATIENCE)
 #: Chromium reports every error answer as a console error; those answers are looked at by the tests themselves.
 EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (4\d\d|503)")
+#: Without a graphics card what is blurred behind a modal takes longer to draw than all the rest. No test sees it.
+NO_BLUR = """{
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync("*, ::backdrop { backdrop-filter: none !important }");
+    document.adoptedStyleSheets.push(sheet);
+}"""
 #: The empty portal can be seen only before anybody has come.
 FIRST = "test_before_anybody_has_come"
 
@@ -31,7 +37,7 @@ FIRST = "test_before_anybody_has_come"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One running portal for all journeys; each journey has its own vendor."""
     running = stacks.start(tmp_path_factory.mktemp("stack") / "var", PLATFORM_DOMAIN="shops.example")
-    running.invitation = running.flask("staff", "add", steps.ADMIN, "--name", "Grace Hopper", "--role", "admin")
+    running.invite_admin(steps.ADMIN)
     yield running
     running.stop()
 
@@ -48,15 +54,9 @@ class Member:
 
 
 @pytest.fixture(scope="session")
-def signed_in() -> dict[str, Any]:
-    """The cookies of people who have signed in, by address."""
-    return {}
-
-
-@pytest.fixture(scope="session")
 def cast(stack: Stack) -> dict[str, Member]:
     """Vendors in every standing (tests/browser/cast.py)."""
-    told = stack.run("-m", "tests.browser.cast")
+    told = stack.flask("play-cast")
     return {role: Member(**about) for role, about in json.loads(told.splitlines()[-1]).items()}
 
 
@@ -76,39 +76,68 @@ def admin_chosen(chromium: Browser, stack: Stack) -> None:
     page.context.close()
 
 
+@dataclass
+class Tabs:
+    """Pages that stay open from test to test: opening one takes longer than most tests need it. ``faults`` is what went
+    wrong in any of them.
+    """
+
+    chromium: Browser
+    free: dict[str, list[Page]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def take(self, url: str, *, script: bool = True) -> Page:
+        """A page at this portal in which nobody is signed in."""
+        if script and self.free.get(url):
+            return self.free[url].pop()
+        context = self.chromium.new_context(base_url=url, java_script_enabled=script, reduced_motion="reduce")
+        context.add_init_script("" if os.environ.get("SHOTS") else NO_BLUR)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda m: _note(self.faults, m.type, m.text))
+        page.on("pageerror", lambda error: self.faults.append(f"page error: {error}"))
+        return page
+
+    def give_back(self, url: str, page: Page, *, script: bool = True) -> None:
+        """Nothing of what was done in it stays, nor what it fetches by itself. Reading a few bytes of the same origin
+        keeps its process; an empty page would not.
+        """
+        if not script or page.is_closed():
+            page.context.close()
+            return
+        page.unroute_all()
+        page.goto("/healthz")
+        page.context.clear_cookies()
+        page.emulate_media(color_scheme="light", media="screen")
+        self.free.setdefault(url, []).append(page)
+
+
+@pytest.fixture(scope="session")
+def tabs(chromium: Browser) -> Tabs:
+    """Those of this test process; they end with Chromium."""
+    return Tabs(chromium)
+
+
 OpenPage = Callable[..., Page]
 
 
 @pytest.fixture
-def open_page(chromium: Browser, stack: Stack) -> Iterator[OpenPage]:
+def open_page(tabs: Tabs, stack: Stack) -> Iterator[OpenPage]:
     """Open a browser of one's own; at the end nothing may have gone wrong in any."""
-    contexts: list[BrowserContext] = []
-    faults: list[str] = []
+    taken: list[tuple[Page, bool]] = []
+    tabs.faults.clear()
 
-    def make(width: int = 1280, *, dark: bool = False, script: bool = True, **options: Any) -> Page:
-        context = chromium.new_context(
-            base_url=stack.url,
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if dark else "light",
-            java_script_enabled=script,
-            **options,
-        )
-        contexts.append(context)
-        return _watched(context, faults)
+    def make(width: int = 1280, *, script: bool = True) -> Page:
+        page = tabs.take(stack.url, script=script)
+        taken.append((page, script))
+        page.set_viewport_size({"width": width, "height": 900})
+        return page
 
     yield make
-    for context in contexts:
-        context.close()
+    faults = list(tabs.faults)
+    for page, script in taken:
+        tabs.give_back(stack.url, page, script=script)
     assert faults == []
-
-
-def _watched(context: BrowserContext, faults: list[str]) -> Page:
-    """A page of this browser that writes down what goes wrong in it."""
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.on("console", lambda m: _note(faults, m.type, m.text))
-    page.on("pageerror", lambda error: faults.append(f"page error: {error}"))
-    return page
 
 
 def _note(faults: list[str], kind: str, text: str) -> None:
@@ -123,60 +152,34 @@ def page(open_page: OpenPage) -> Page:
     return open_page()
 
 
+Enter = Callable[[Page, str], None]
 OpenAs = Callable[..., Page]
 
 
-@pytest.fixture
-def open_as(open_page: OpenPage, signed_in: dict[str, Any], admin_chosen: None) -> OpenAs:
-    """Open a browser in which somebody is signed in; they go through the sign-in page once in a session of tests."""
+@pytest.fixture(scope="session")
+def enter(admin_chosen: None) -> Enter:
+    """Let somebody be signed in in a page where nobody is; they sign in once in a session of tests."""
+    signed_in: dict[str, Any] = {}
 
-    def make(email: str, width: int = 1280, **options: Any) -> Page:
-        if email in signed_in:
-            return open_page(width, storage_state=signed_in[email], **options)
-        page = open_page(width, **options)
-        steps.signs_in(page, email)
-        page.wait_for_url(lambda url: "/sign-in" not in url)
-        signed_in[email] = page.context.storage_state()
+    def do(page: Page, email: str) -> None:
+        if email not in signed_in:
+            steps.is_signed_in(page, email)
+            signed_in[email] = page.context.cookies()
+        page.context.add_cookies(signed_in[email])
+
+    return do
+
+
+@pytest.fixture
+def open_as(open_page: OpenPage, enter: Enter) -> OpenAs:
+    """Open a browser in which somebody is signed in."""
+
+    def make(email: str, width: int = 1280) -> Page:
+        page = open_page(width)
+        enter(page, email)
         return page
 
     return make
-
-
-@dataclass
-class Viewer:
-    """Browsers that stay open from look to look, one for each who looks; ``faults`` went wrong in any of them."""
-
-    stack: Stack
-    chromium: Browser
-    faults: list[str] = field(default_factory=list)
-    pages: dict[str, Page] = field(default_factory=dict)
-
-    def page(self, email: str) -> Page:
-        """The browser in which somebody is signed in; without an address, nobody is."""
-        if email not in self.pages:
-            context = self.chromium.new_context(base_url=self.stack.url, reduced_motion="reduce")
-            self.pages[email] = _watched(context, self.faults)
-            if email:
-                steps.signs_in(self.pages[email], email)
-                self.pages[email].wait_for_url(lambda url: "/sign-in" not in url)
-        return self.pages[email]
-
-
-@pytest.fixture(scope="session")
-def viewers(stack: Stack, chromium: Browser, admin_chosen: None) -> Iterator[Viewer]:
-    """Kept for the whole session: opening a browser takes as long as looking at a page."""
-    kept = Viewer(stack, chromium)
-    yield kept
-    for page in kept.pages.values():
-        page.context.close()
-
-
-@pytest.fixture
-def viewer(viewers: Viewer) -> Iterator[Viewer]:
-    """Whoever looks; at the end of a look nothing may have gone wrong."""
-    viewers.faults.clear()
-    yield viewers
-    assert viewers.faults == []
 
 
 @pytest.fixture

@@ -56,6 +56,16 @@ def signs_in(page: Page, email: str, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
+def is_signed_in(page: Page, email: str) -> None:
+    """The same without looking at the page, for those who are about to do something else."""
+    asked = page.request.get("/sign-in").text()
+    token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', asked)
+    assert token, asked
+    told = {"email": email, "password": PASSWORD, "csrf_token": token.group(1)}
+    answer = page.request.post("/sign-in", form=told)
+    assert answer.ok and "/sign-in" not in answer.url, answer.text()
+
+
 def follows_invitation(page: Page, stack: Stack) -> None:
     """The operator's first person chooses a password by the link that the command printed."""
     found = re.search(r"(/password/reset/\S+)", stack.invitation)

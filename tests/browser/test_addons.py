@@ -74,14 +74,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory, world: World) -> Iterator[St
         MAILCOW_API_KEY=far_servers.MAIL_KEY,
         MAILCOW_HOST="mail.lumashop.com",
     )
-    running.invitation = running.flask("staff", "add", steps.ADMIN, "--name", "Grace Hopper", "--role", "admin")
+    running.invite_admin(steps.ADMIN)
     yield running
     running.stop()
 
 
 def judge(page: Page, shots: Path | None, name: str) -> None:
-    """Nothing may be wrong with it, at a desk and on a phone, in light and dark."""
-    wrong = look_at(page, f"addons-{name}", shots)
+    """Nothing may be wrong with it. Its pages are judged at each width and in both schemes among all others."""
+    wrong = look_at(page, f"addons-{name}", shots, again=True)
     assert not wrong, "\n".join(wrong)
     page.set_viewport_size({"width": 1280, "height": 900})
 

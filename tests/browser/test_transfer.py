@@ -25,8 +25,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A portal of its own, without STRIPE_SECRET_KEY and without the sandbox; its clock can be moved."""
     folder = tmp_path_factory.mktemp("bank") / "var"
     running = stacks.start(folder, SANDBOX="0", CLOCK_OFFSET_FILE=str(folder / "clock-offset"))
-    running.run("-m", "tests.browser.bank")
-    running.invitation = running.flask("staff", "add", steps.ADMIN, "--name", "Grace Hopper", "--role", "admin")
+    running.flask("take-transfers")
+    running.invite_admin(steps.ADMIN)
     yield running
     running.stop()
 
@@ -43,6 +43,7 @@ def judge(page: Page, shots: Path | None, name: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.thorough
 def test_from_sign_up_to_suspension_and_back(open_page: OpenPage, stack: Stack, shots: Path | None) -> None:
     page, admin = open_page(), open_page()
     code = _chooses_the_transfer(page, shots)

@@ -71,7 +71,7 @@ def test_what_differs_from_stripe_is_shown_and_repaired(
 ) -> None:
     admin.goto(f"/admin/vendors/{cast['added'].vendor_id}")
     customer = admin.locator("[data-copy^=cus_]").get_attribute("data-copy")
-    key = (stack.child_env()["STRIPE_SECRET_KEY"], "")
+    key = (stack.env["STRIPE_SECRET_KEY"], "")
     address = f"{stack.sandbox_url}/v1/subscriptions"
     held = requests.get(address, params={"customer": customer}, auth=key, timeout=20).json()["data"][0]["id"]
     stack.fault(kind="drop_events", times=100)

@@ -1,15 +1,17 @@
-"""The portal's processes as children that can be killed: one process imports everything, then forks what it is told.
+"""The portal's processes as children that can be killed: one process builds the app, then forks what it is told.
 
-Forking makes a restart take a moment instead of seconds. The children run the portal's own commands. What they do more
-than in production is here and nowhere else: they die at named points, once, when the test has armed the point; their
-leases are short; and a task that is not idempotent counts what it did.
+Forking makes a restart take a moment instead of seconds; nothing is connected before. The children run the portal's own
+commands. What they do more than in production is here and nowhere else: they die at named points, once, when the test
+has armed the point; their leases are short; and a task that is not idempotent counts what it did.
 """
 
+import gc
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,7 @@ def fall_asleep() -> None:
 def sabotage(without: str) -> None:
     """Take away what keeps things from happening twice, to see that the test would notice."""
     from portal.kit import clock, outbox
+    from portal.kit.unit_of_work import in_unit_of_work, unit_of_work
 
     if without == "lease":
 
@@ -112,9 +115,10 @@ def sabotage(without: str) -> None:
             return outbox.locked(claim.job_id)
 
         def finish(claim: outbox.Claim) -> None:
-            job = outbox.locked(claim.job_id)
-            assert job is not None
-            job.state, job.done_at, job.lease_until = "done", clock.wall(), None
+            with nullcontext() if in_unit_of_work() else unit_of_work():
+                job = outbox.locked(claim.job_id)
+                assert job is not None
+                job.state, job.done_at, job.lease_until = "done", clock.wall(), None
 
         outbox.take, outbox.finish = take, finish
     if without == "asking":
@@ -215,15 +219,20 @@ def serve(app: Flask) -> None:
     make_server("127.0.0.1", int(os.environ["FAULTS_PORT"]), app, threaded=True, request_handler=Quiet).serve_forever()
 
 
-def become(role: str) -> None:
-    """Build the app, as every process does, and be what was asked for."""
+def build() -> Flask:
+    """The app that every process is, with what people do here."""
     from portal.app import create_app
     from portal.kit import tasks
 
     app = create_app()
     tasks.task("faults.count")(count)
+    doors(app)
+    return app
+
+
+def become(role: str, app: Flask) -> None:
+    """Be what was asked for."""
     if role == "web":
-        doors(app)
         serve(app)
     elif role == "prepare":
         prepare(app)
@@ -236,11 +245,13 @@ def main() -> None:
     import stripe  # noqa: F401 - imported once, here
 
     set_points()
+    app = build()
+    gc.freeze()  # a collection in a child would copy all of it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         if (pid := os.fork()) == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            become(line.strip())
+            become(line.strip(), app)
             os._exit(0)
         print(pid, flush=True)
 

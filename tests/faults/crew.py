@@ -27,7 +27,7 @@ class Crew:
     """All processes of one installation. ``without`` takes a safeguard away (see child.sabotage)."""
 
     def __init__(self, folder: Path, database: str, *, lease: float = 3, without: str = "", provider: str = "") -> None:
-        self.folder, self.database = folder, database
+        self.folder, self.engine = folder, create_engine(database)
         self.port, self.sandbox_port = _free_port(), _free_port()
         self.web, self.stripe = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.sandbox_port}"
         self.redis = EmbeddedRedis(folder / "redis", durable=False)
@@ -73,6 +73,7 @@ class Crew:
             process.wait()
         for pipe in (self.forge.stdin, self.forge.stdout):
             pipe.close()
+        self.engine.dispose()
         self.redis.release()
         self.log.close()
 
@@ -177,12 +178,8 @@ class Crew:
 
     def rows(self, statement: str, **params: Any) -> list[Any]:
         """Look into the database, as committed now."""
-        engine = create_engine(self.database)
-        try:
-            with engine.connect() as connection:
-                return list(connection.execute(text(statement), params))
-        finally:
-            engine.dispose()
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(statement), params))
 
     def of_stripe(self, path: str, **params: str) -> list[dict[str, Any]]:
         """Every object of a list of Stripe's."""

@@ -103,6 +103,8 @@ def drained(crew: Crew) -> bool:
 
     def empty() -> bool:
         crew.tend()
+        if crew.rows(PENDING) != [(0,)]:
+            return False
         known = {row[0] for row in crew.rows("SELECT stripe_event_id FROM webhook_events")}
         missing = {event["id"] for event in crew.of_stripe("events")} - known
         for event in missing - asked:  # Stripe tries again after minutes and hours; its dashboard does so at once

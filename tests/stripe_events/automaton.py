@@ -10,58 +10,32 @@ Two states are the same when all rows say the same but for ids, times within ten
 state leaves out could only hide a difference; lives lived through in real sequences (life.Cohort) stand beside.
 """
 
-import hashlib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import count
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Table
 
 from portal.kit import jobs
 from portal.kit.db import db
 from portal.sandbox import ids
 from portal.settings import queries as settings
 from tests.stripe_events.life import post
+from tests.stripe_events.likeness import digest, portal_rows, stripe_key
 from tests.support.databases import Cleaner
 from tests.support.servers import Copy, Sandbox
 from tests.support.travel import Travel
 
-#: The inbox, what only says that a process lives, and what no story changes.
-LEFT_OUT = {"webhook_events", "heartbeats", "periodic_runs", "sessions", "subscription_tiers", "tier_limits",
-            "tier_features", "tier_prices", "tier_addons", "addon_products", "addon_prices", "settings"}  # fmt: skip
-#: Wall times, numbers of attempts, names of requests, and when something was written down: nothing is decided by them.
-COLUMNS_LEFT_OUT = {
-    "outbox_jobs": {"run_at", "lease_until", "lease_token", "attempts", "request_id", "created_at", "done_at"},
-    "audit_log": {"at", "request_id"},
-    "subscription_events": {"at"},
-    "sent_mails": {"created_at", "sent_at", "message_id", "body_text", "body_html"},
-    "entitlement_versions": {"version"},
-    "entitlement_grants": {"version"},
-    "notifications": {"created_at"},
-    "credit_transactions": {"at"},
-    "credit_lots": {"created_at"},
-    "payment_methods": {"created_at"},
-    "orders": {"fulfilled_at"},
-    "users": {"password_hash"},
-}
-#: A moment in a row, in JSON or in a key, up to its tens of minutes.
-MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d)\d(:\d\d(\.\d+)?)?([+-]\d\d:?\d\d|Z)?")
-#: The same as Stripe counts: seconds since 1970 in the years of the stories.
-SECONDS = re.compile(r"\b1[89]\d{8}\b")
-#: Kinds of Stripe's documents that are about telling, not about what is told.
-TELLING = ("event", "webhook_endpoint")
 #: Into a stage, and far from the next tens of minutes: what lies a little before or after stays in them.
 A_WHILE = timedelta(minutes=3)
-#: States of one stage. The longest story has 240; what happens again each time it is heard of has no end of them.
+#: States of one stage. The longest story has 248; what happens again each time it is heard of has no end of them.
 MOST = 400
 HANDLED = (
     ("checkout.session.", "session"),
@@ -153,7 +127,7 @@ class Explorer:
         db.session.rollback()
         stripe = self._stripe or self.sandbox.copied()
         rows = tuple(portal_rows())
-        key = f"{len(self.stages)} {_digest(str(rows))} {stripe_key(self.sandbox)}"
+        key = f"{len(self.stages)} {digest(str(rows))} {stripe_key(self.sandbox)}"
         if key not in self._states:
             place = f"state {len(self._states)}"
             db.session.remove()
@@ -322,71 +296,10 @@ def _factorial(n: int) -> int:
     return n * _factorial(n - 1) if n else 1
 
 
-# two states are the same ----------------------------------------------------------------------------------------------
 def difference(one: State, other: State) -> str:
     """The rows that only one of two states has."""
     mine, theirs = set(one.rows), set(other.rows)
     return "\n".join([f"+ {row}" for row in sorted(mine - theirs)] + [f"- {row}" for row in sorted(theirs - mine)])
-
-
-def portal_rows() -> list[str]:
-    """What the portal holds, without ids, times within ten minutes and the inbox."""
-    rows = {table.name: _rows(table) for table in db.metadata.sorted_tables if table.name not in LEFT_OUT}
-    digests: dict[tuple[str, Any], str] = {}
-    told = []
-    for table in db.metadata.sorted_tables:
-        for row in rows.get(table.name, []):
-            text = _row_text(table, row, digests)
-            if "id" in row:
-                digests[table.name, row["id"]] = _digest(text)
-            if not (table.name == "outbox_jobs" and row["task"] == "stripe_events.handle" and row["state"] == "done"):
-                told.append(f"{table.name} {text}")
-    return sorted(told)
-
-
-def _rows(table: Table) -> list[dict[str, Any]]:
-    result = db.session.connection().exec_driver_sql(f'SELECT * FROM "{table.name}"')
-    return [dict(row._mapping) for row in result]
-
-
-def _row_text(table: Table, row: dict[str, Any], digests: dict[tuple[str, Any], str]) -> str:
-    """One row's words; a foreign key says what the other row says."""
-    skipped = COLUMNS_LEFT_OUT.get(table.name, set())
-    parts = []
-    for name, value in row.items():
-        if value is None or name in skipped or name == "id":
-            continue
-        target = _targets(table).get(name)
-        words = digests.get((target, value), str(value)) if target else _plain(value)
-        parts.append(f"{name}={words}")
-    return " ".join(parts)
-
-
-@lru_cache
-def _targets(table: Table) -> dict[str, str]:
-    return {column.name: key.column.table.name for column in table.columns for key in column.foreign_keys}
-
-
-def _plain(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=str) if isinstance(value, dict | list) else str(value)
-    return SECONDS.sub(lambda found: str(int(found[0]) // 600), MOMENT.sub(r"\1", text))
-
-
-def stripe_key(sandbox: Sandbox) -> str:
-    """What Stripe holds, but for what it told."""
-    marks = ", ".join("?" * len(TELLING))
-    with sandbox.store().transaction() as connection:
-        rows = connection.execute(
-            f"SELECT body FROM docs WHERE object NOT IN ({marks}) ORDER BY seq",
-            TELLING,
-        )
-        appointments = connection.execute("SELECT kind, target, at FROM due ORDER BY kind, target")
-        told = [*(body for (body,) in rows.fetchall()), *(" ".join(map(str, row)) for row in appointments.fetchall())]
-    return _digest(_plain("\n".join(told)))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -51,7 +51,7 @@ from tests.support.stories import (
 from tests.support.travel import Travel
 
 #: What a state is does not depend on the database; lives that are lived in sequence run on both.
-pytestmark = [pytest.mark.usefixtures("unscoped"), pytest.mark.once]
+pytestmark = [pytest.mark.usefixtures("unscoped", "asked_directly"), pytest.mark.once]
 NOON = Travel.START
 TRIAL_OVER = NOON + timedelta(days=14)
 #: After the renewal of so many minutes ago: drafted, and charged an hour later.

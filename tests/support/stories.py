@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 import requests
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from portal.accounts import service as accounts
 from portal.addons import included
@@ -33,8 +33,11 @@ from portal.kit.unit_of_work import unit_of_work
 from portal.notifications.models import SentMail
 from portal.stripe_events.models import WebhookEvent
 from portal.subscriptions import queries as subscriptions
-from tests.support.servers import Sandbox, deliver
+from tests.support.servers import KEY, Sandbox, deliver
 
+#: Whoever looks at Stripe's pages and its dashboard: connections stay open, and no proxy is looked for.
+SOMEWHERE = requests.Session()
+SOMEWHERE.trust_env = False
 PASSWORD = "correct horse battery staple 9"
 VISA = "4242424242424242"
 
@@ -95,9 +98,9 @@ class _Form(HTMLParser):
 def pays(url: str, card: str = VISA) -> requests.Response:
     """Enter a card on a hosted page and send it; gives the answer, redirects not followed."""
     form = _Form()
-    form.feed(requests.get(url, timeout=20).text)
+    form.feed(SOMEWHERE.get(url, timeout=20).text)
     data = {**form.fields, "number": card, "expiry": "12 / 34", "cvc": "123", "name": "Ada Lovelace"}
-    return requests.post(urljoin(url, form.action or url), data=data, timeout=20, allow_redirects=False)
+    return SOMEWHERE.post(urljoin(url, form.action or url), data=data, timeout=20, allow_redirects=False)
 
 
 def own_card(number: int) -> str:
@@ -116,29 +119,28 @@ def settle(sandbox: Sandbox, client: FlaskClient) -> None:
 def lives_on(sandbox: Sandbox, client: FlaskClient, travel: Any, *, step: int = 24, **delta: float) -> None:
     """Let business time pass in steps of so many hours; with a day's everything happens on its date.
 
-    Longer steps are as if nobody had looked for that long: quicker, for stories in which no reminder matters.
+    Longer steps are as if nobody had looked for that long: quicker, for stories in which no reminder matters. The
+    nightly comparison with Stripe, half of what a day takes, is made on the last day alone.
     """
     end = travel.now.timestamp() + sum({"days": 86400, "hours": 3600}[k] * v for k, v in delta.items())
     while travel.now.timestamp() < end - 1:
         travel.on(seconds=min(step * 3600, end - travel.now.timestamp()))
         sandbox.run_due()
-        with unit_of_work():
+        with unit_of_work() as session:
             periodic.insert_due()
+            if travel.now.timestamp() < end - 1:
+                session.execute(delete(OutboxJob).where(OutboxJob.task == "stripe_events.reconcile"))
         settle(sandbox, client)
 
 
 def stripe_get(sandbox: Sandbox, path: str, **params: str) -> Any:
     """Ask the sandbox as Stripe's own dashboard would."""
-    from tests.support.servers import KEY
-
-    return requests.get(f"{sandbox.url}/v1/{path}", params=params, auth=(KEY, ""), timeout=20).json()
+    return SOMEWHERE.get(f"{sandbox.url}/v1/{path}", params=params, auth=(KEY, ""), timeout=20).json()
 
 
 def stripe_post(sandbox: Sandbox, path: str, **data: str) -> Any:
     """Do something in Stripe's own dashboard, beside the portal."""
-    from tests.support.servers import KEY
-
-    answer = requests.post(f"{sandbox.url}/v1/{path}", data=data, auth=(KEY, ""), timeout=20)
+    answer = SOMEWHERE.post(f"{sandbox.url}/v1/{path}", data=data, auth=(KEY, ""), timeout=20)
     assert answer.status_code == 200, answer.text
     return answer.json()
 

@@ -26,6 +26,7 @@ class Shown(StrEnum):
     OPEN = "open"
     OVERDUE = "overdue"
     PAID = "paid"
+    CREDIT = "credit"
     CREDITED = "credited"
     PARTLY_CREDITED = "partly_credited"
     REFUNDED = "refunded"
@@ -37,11 +38,13 @@ class Shown(StrEnum):
 def shown(
     status: str, total_minor: int, credited_minor: int, refunded_minor: int, due_at: datetime | None, now: datetime
 ) -> Shown:
-    """One word for an invoice; what went back matters more than that it was paid."""
+    """One word for an invoice; what went back matters more than that it was paid. Below zero it asks for nothing."""
     if status == InvoiceStatus.OPEN:
         return Shown.OVERDUE if due_at and due_at <= now else Shown.OPEN
     if status != InvoiceStatus.PAID:
         return Shown(status)
+    if total_minor < 0:
+        return Shown.CREDIT
     if refunded_minor:
         return Shown.REFUNDED if refunded_minor >= total_minor else Shown.PARTLY_REFUNDED
     if credited_minor:

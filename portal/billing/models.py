@@ -6,7 +6,7 @@ Stripe's papers are mirrored, ours come with bank transfer.
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.billing.rules import InvoiceStatus
@@ -40,6 +40,7 @@ class Invoice(TenantMixin, Model):
     issued_at: Mapped[datetime]
     paid_at: Mapped[datetime | None]
     next_attempt_at: Mapped[datetime | None]
+    needs_confirmation: Mapped[bool] = mapped_column(default=False, server_default=false())
     hosted_url: Mapped[str | None] = mapped_column(Text)
     pdf_url: Mapped[str | None] = mapped_column(Text)
     applied_at: Mapped[datetime | None]

@@ -7,8 +7,9 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, or_, select
 
 from portal.billing.listing import Shown, shown
-from portal.billing.models import Invoice
+from portal.billing.models import BankTransfer, Invoice
 from portal.billing.rules import InvoiceStatus
+from portal.billing.transfer_rules import TransferState
 from portal.identity.models import Vendor
 from portal.kit.db import BigId, db
 from portal.kit.direct import Direct
@@ -32,6 +33,8 @@ class InvoiceRow:
     provider: str = "stripe"
     credited_minor: int = 0
     refunded_minor: int = 0
+    needs_confirmation: bool = False
+    proof_sent: bool = False
 
     @property
     def shown(self) -> Shown:
@@ -52,16 +55,27 @@ def latest(vendor_id: int, limit: int = 3) -> Sequence[InvoiceRow]:
             r.id, r.number or r.proforma_number, InvoiceStatus(r.status), r.reason, Money(r.total_minor, r.currency),
             Money(r.due_minor - (r.paid_minor if r.status == InvoiceStatus.OPEN else 0), r.currency), r.issued_at,
             r.next_attempt_at, r.hosted_url, r.pdf_url, r.provider, r.credited_minor, r.refunded_minor,
+            r.needs_confirmation, r.proof_sent is not None,
         )
         for r in rows
     ]  # fmt: skip
 
 
+#: The transfer of an invoice whose proof was handed in, and that nobody has decided.
+_PROOF = (
+    select(BankTransfer.id)
+    .where(BankTransfer.invoice_id == Invoice.id, BankTransfer.vendor_id == Invoice.vendor_id)
+    .where(BankTransfer.state == TransferState.PROOF_SENT)
+    .correlate(Invoice)
+    .limit(1)
+    .scalar_subquery()
+)
 _LATEST = Direct(
     select(
         Invoice.id, Invoice.number, Invoice.status, Invoice.reason, Invoice.currency, Invoice.total_minor,
         Invoice.due_minor, Invoice.issued_at, Invoice.next_attempt_at, Invoice.hosted_url, Invoice.pdf_url,
         Invoice.proforma_number, Invoice.paid_minor, Invoice.provider, Invoice.credited_minor, Invoice.refunded_minor,
+        Invoice.needs_confirmation, _PROOF.label("proof_sent"),
     )
     .where(Invoice.vendor_id == bindparam("vendor"), Invoice.status != InvoiceStatus.DRAFT)
     .order_by(Invoice.issued_at.desc(), Invoice.id.desc())

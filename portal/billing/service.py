@@ -13,6 +13,7 @@ from portal.kit.db import db, insert_once
 _COPIED = (
     "number", "status", "reason", "currency", "subtotal_minor", "tax_minor", "total_minor", "due_minor", "paid_minor",
     "issued_at", "paid_at", "next_attempt_at", "hosted_url", "pdf_url",
+    "needs_confirmation",
 )  # fmt: skip
 
 
@@ -48,6 +49,16 @@ def locked(stripe_invoice_id: str) -> Invoice | None:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
+
+
+def of_subscription(vendor_id: int, stripe_subscription_id: str) -> set[tuple[str | None, str, int, int]]:
+    """The vendor's invoices of one of Stripe's subscriptions as they stand: Stripe's id, status, due and paid."""
+    rows = db.session.execute(
+        select(Invoice.stripe_invoice_id, Invoice.status, Invoice.due_minor, Invoice.paid_minor).where(
+            Invoice.vendor_id == vendor_id, Invoice.stripe_subscription_id == stripe_subscription_id
+        )
+    )
+    return {(row.stripe_invoice_id, row.status, row.due_minor, row.paid_minor) for row in rows}
 
 
 def _values(line: Line) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def _booking(row: Sequence[str], columns: Mapping[Column, int], currency: str, c
     cell = {column: row[at] for column, at in columns.items()}
     code = (cell.get(Column.CURRENCY) or currency).upper()
     if not re.fullmatch(r"[A-Z]{3}", code):
-        raise ValueError(N_("The currency is not one."))
+        raise ValueError(N_("This is not a currency."))
     return Booking(
         _date(cell[Column.DATE]), amount(cell[Column.AMOUNT], code, comma), code,
         harmless(cell.get(Column.PAYER, ""))[:140], harmless(cell.get(Column.PURPOSE, ""))[:2000],
@@ -215,7 +215,7 @@ def _date(text: str) -> date:
             continue
         if 2000 <= found.year <= 2100:
             return found
-    raise ValueError(N_("The day is not one."))
+    raise ValueError(N_("This is not a day."))
 
 
 def decimal_mark(cells: Sequence[str]) -> str:
@@ -231,13 +231,13 @@ def amount(text: str, currency: str, comma: str) -> int:
     negative = plain.startswith(("-", "(")) or plain.endswith("-")
     digits = plain.strip("-+()").replace("." if comma == "," else ",", "").replace(comma, ".")
     if not re.fullmatch(r"\d{1,15}(\.\d{1,3})?", digits):
-        raise ValueError(N_("The amount is not one."))
+        raise ValueError(N_("This is not an amount."))
     try:
         minor = Decimal(digits).scaleb(minor_digits(currency))
     except InvalidOperation as error:
-        raise ValueError(N_("The amount is not one.")) from error
+        raise ValueError(N_("This is not an amount.")) from error
     if minor != minor.to_integral_value() or minor > MOST_MINOR:
-        raise ValueError(N_("The amount is not one."))
+        raise ValueError(N_("This is not an amount."))
     return -int(minor) if negative else int(minor)
 
 
@@ -292,7 +292,7 @@ def _amount_of(detail: "etree._Element") -> "etree._Element | None":  # type: ig
 
 def _money(element: "etree._Element | None") -> tuple[int, str]:  # type: ignore[name-defined]  # noqa: F821
     if element is None or not element.get("Ccy"):
-        raise ValueError(N_("The amount is not one."))
+        raise ValueError(N_("This is not an amount."))
     code = str(element.get("Ccy")).upper()
     return amount(element.text or "", code, "."), code
 

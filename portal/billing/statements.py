@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import and_, false, func, or_, select
 
@@ -95,6 +96,12 @@ def taken(line_id: int, transfer: BankTransfer) -> BankStatementLine:
     return line
 
 
+def still_new(line_id: int | None) -> BankStatementLine | None:
+    """The booking under a lock if nobody has dealt with it; None without one."""
+    line = locked(line_id) if line_id else None
+    return line if line is not None and line.state == "new" else None
+
+
 def matched(line: BankStatementLine, transfer: BankTransfer, *, by: str) -> None:
     """The booking paid this transfer."""
     line.state, line.transfer_id, line.decided_by = "matched", transfer.id, by[:120]
@@ -119,6 +126,16 @@ def take_up(line_id: int, *, actor: Actor) -> BankStatementLine:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstApproval:
+    """What the first of two people has said; ``by`` is the login."""
+
+    by: int
+    label: str
+    amount: Money
+    start: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Awaited:
     """A transfer that is waited for, as the queue shows it."""
 
@@ -135,7 +152,7 @@ class Awaited:
     reason: str
     due_at: datetime
     has_proof: bool
-    first_by: str | None
+    first: FirstApproval | None
     version: int
 
     @property
@@ -195,10 +212,17 @@ def awaited(
             r.id, r.vendor_id, r.name, r.code, r.reference, TransferState(r.state),
             Money(r.due_minor - r.paid_minor, r.currency), Money(r.asked_minor, r.currency), r.payer_name or r.name,
             r.proforma_number or "", r.reason, r.due_at, r.proof_at is not None,
-            (r.first_approval or {}).get("label"), r.version,
+            _first(r.first_approval, r.currency), r.version,
         )
         for r in db.session.execute(statement.limit(limit))
     ]  # fmt: skip
+
+
+def _first(said: dict[str, Any] | None, currency: str) -> FirstApproval | None:
+    if said is None:
+        return None
+    start = datetime.fromisoformat(said["start"]) if said.get("start") else None
+    return FirstApproval(said["by"], said["label"], Money(said["amount_minor"], currency), start)
 
 
 def incoming(open_transfers: Sequence[Awaited], limit: int = SHOWN) -> list[Incoming]:

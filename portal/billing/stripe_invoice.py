@@ -74,6 +74,8 @@ class StripeInvoice:
     lines: tuple[Line, ...]
     payments: tuple[Paid, ...]
     taxes: tuple[PaidTax, ...] = ()
+    #: An attempt to collect it failed because the bank wants the card's owner to confirm it.
+    needs_confirmation: bool = False
 
 
 def _at(timestamp: int) -> datetime:
@@ -113,6 +115,14 @@ def _read_payment(payment: Document) -> Paid:
         amount_minor=payment.get("amount_paid") or payment["amount_requested"],
         at=_at(when),
     )
+
+
+def _wants_owner(payment: Document) -> bool:
+    intent = payment["payment"].get("payment_intent")
+    if payment["status"] != "open" or not isinstance(intent, dict):
+        return False
+    refused = (intent.get("last_payment_error") or {}).get("code")
+    return intent["status"] == "requires_action" or refused == "authentication_required"
 
 
 #: Why Stripe charges nothing, by its taxability_reason.
@@ -172,4 +182,5 @@ def read(document: Document) -> StripeInvoice:
         lines=tuple(read_line(line) for line in document["lines"]["data"]),
         payments=tuple(_read_payment(p) for p in payments if p["status"] == "paid"),
         taxes=tuple(read_tax(tax) for tax in document.get("total_taxes") or []),
+        needs_confirmation=document["status"] == "open" and any(_wants_owner(payment) for payment in payments),
     )

@@ -133,18 +133,22 @@ def ask_further(transfer: BankTransfer, *, reason: str, by: str, now: datetime) 
     db.session.flush()
 
 
-def needs_second(transfer: BankTransfer, amount_minor: int, actor: Actor, limit: int, now: datetime) -> bool:
+def needs_second(
+    transfer: BankTransfer, amount_minor: int, actor: Actor, limit: int, now: datetime, *,
+    line_id: int | None = None, start: datetime | None = None,
+) -> bool:  # fmt: skip
     """Above ``limit`` (minor units; 0: none) two different people approve; True when this was the first of them.
 
-    The first one's amount is kept, and the second must agree to it: Conflict for another amount, Forbidden when the
-    same person comes twice.
+    What the first one said is kept: the second must agree to the amount, is shown ``start``, and approves the booking
+    ``line_id`` with it. Conflict for another amount, Forbidden when the same person comes twice.
     """
     if limit <= 0 or amount_minor <= limit:
         return False
     first = transfer.first_approval
     if first is None:
         transfer.first_approval = {
-            "by": actor.id, "label": actor.label, "amount_minor": amount_minor, "at": now.isoformat()
+            "by": actor.id, "label": actor.label, "amount_minor": amount_minor, "at": now.isoformat(),
+            "line_id": line_id, "start": start.isoformat() if start else None,
         }  # fmt: skip
         transfer.version += 1
         db.session.flush()

@@ -100,12 +100,16 @@ def _by_transfer(vendor_id: int, found: Offer, wish: Wish, at: datetime, now: da
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Where to go from here: Stripe's page, the transfer that is waited for, or (neither) it is bought already."""
+    """Where to go from here: Stripe's page, the transfer that is waited for, or (neither) it is bought already.
+
+    ``confirm``: the address is that of the open invoice, whose payment the bank wants confirmed.
+    """
 
     order_id: int
     state: OrderState
     url: str | None = None
     transfer_id: int | None = None
+    confirm: bool = False
 
 
 def buy(vendor_id: int, wish: Wish, addresses: Addresses, *, shown: Money, at: datetime, actor: Actor) -> Started:
@@ -200,7 +204,7 @@ def _add_item(vendor_id: int, wish: Wish, shown: Prospect, actor: Actor) -> Star
                 service.close(made.id, OrderState.CANCELLED)
         raise
     if outcome.state == ItemState.AWAITING_PAYMENT:
-        return Started(made.id, OrderState.OPEN, url=outcome.pay_url)
+        return Started(made.id, OrderState.OPEN, url=outcome.pay_url, confirm=True)
     return Started(made.id, fulfil(made.id))
 
 

@@ -140,9 +140,19 @@ def fulfil(order_id: int) -> OrderState:
     elif session["status"] == "complete" and session["payment_status"] != "unpaid":
         settled = _settled(session)
         with unit_of_work():
-            service.fulfil(order_id, settled, now=clock.business())
+            card_used = service.fulfil(order_id, settled, now=clock.business())
+        if card_used:
+            _end_trial(order.vendor_id)
     after = queries.order(order_id)
     return after.state if after else order.state
+
+
+def _end_trial(vendor_id: int) -> None:
+    """At once, so that the page that comes next tells what was charged; where that fails, the job goes on."""
+    try:
+        subscriptions.end_trial_now(vendor_id)
+    except PortalError as error:
+        logger.info("checkout.trial_not_ended_yet", vendor=vendor_id, why=str(error))
 
 
 def remember_session(order_id: int, session_id: str) -> None:

@@ -73,7 +73,7 @@ class Settled:
 
 
 def fulfil(order_id: int, settled: Settled, *, now: datetime) -> bool:
-    """Turn paid money into rights; True when this call did it, False when it was done before.
+    """Turn paid money into rights, once; True when the rest of the trial is to be ended now: the card had one before.
 
     What was paid is compared with what was asked first: a difference refuses the order, grants nothing and is
     written to the audit log, and a job ends the subscription at Stripe, so that nothing goes on charging for it. A
@@ -91,10 +91,12 @@ def fulfil(order_id: int, settled: Settled, *, now: datetime) -> bool:
     mirror(subscription, settled.subscription, actor=STRIPE, now=now)
     if settled.invoice:
         keep_invoice(subscription, settled.invoice, now=now)
+    card_used = _card_had_trial(subscription, settled.subscription, now)
     if first_time:
-        _welcome(subscription, settled.subscription, now)
-    _check_card(subscription, settled.subscription, now)
-    return True
+        _welcome(subscription, settled.subscription, now, card_used=card_used)
+    if card_used:
+        _refuse_trial(subscription, settled.subscription, now)
+    return card_used
 
 
 def _wrong(order: Order, settled: Settled) -> str | None:
@@ -156,8 +158,11 @@ def _tier_id(price_id: int | None) -> int | None:
     return price.tier_id if price else None
 
 
-def _welcome(subscription: VendorSubscription, remote: Remote, now: datetime) -> None:
-    note(subscription, "payment_added", actor=STRIPE, now=now, free_until=_iso(remote.trial_end))
+def _welcome(subscription: VendorSubscription, remote: Remote, now: datetime, *, card_used: bool) -> None:
+    free_until = None if card_used else remote.trial_end
+    note(subscription, "payment_added", actor=STRIPE, now=now, free_until=_iso(free_until))
+    if card_used:  # the mail about the card says what is charged and when
+        return
     tier = _tier_name(subscription)
     mails.activated(subscription, tier, remote.unit, remote.trial_end or remote.period_end, now)
 
@@ -171,10 +176,13 @@ def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _check_card(subscription: VendorSubscription, remote: Remote, now: datetime) -> None:
-    """One trial per card: known only now, so a card that had one before ends the rest of this one (SUB-1)."""
+def _card_had_trial(subscription: VendorSubscription, remote: Remote, now: datetime) -> bool:
+    """One trial per card: known only now, so a card that had one before ends the rest of this one (SUB-1).
+
+    True where there is a rest. The card is remembered as this vendor's trial's.
+    """
     if remote.card is None or remote.card.fingerprint is None:
-        return
+        return False
     others = select(Trial.id).where(
         Trial.card_fingerprint == remote.card.fingerprint, Trial.vendor_id != subscription.vendor_id
     )
@@ -183,12 +191,15 @@ def _check_card(subscription: VendorSubscription, remote: Remote, now: datetime)
     own = db.session.scalar(select(Trial).where(Trial.vendor_id == subscription.vendor_id))
     if own is not None and own.card_fingerprint is None:
         own.card_fingerprint = remote.card.fingerprint
-    if used_before and remote.trial_end is not None and remote.trial_end > now:
-        note(subscription, "trial_refused", actor=STRIPE, now=now, reason="same card")
-        mails.trial_card_used(subscription, now)
-        outbox.enqueue(
-            "subscriptions.end_trial_now",
-            dedupe_key=f"end-trial:{remote.id}",
-            vendor_id=subscription.vendor_id,
-            vendor=subscription.vendor_id,
-        )
+    return used_before and remote.trial_end is not None and remote.trial_end > now
+
+
+def _refuse_trial(subscription: VendorSubscription, remote: Remote, now: datetime) -> None:
+    note(subscription, "trial_refused", actor=STRIPE, now=now, reason="same card")
+    mails.trial_card_used(subscription, now)
+    outbox.enqueue(
+        "subscriptions.end_trial_now",
+        dedupe_key=f"end-trial:{remote.id}",
+        vendor_id=subscription.vendor_id,
+        vendor=subscription.vendor_id,
+    )

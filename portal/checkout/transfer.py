@@ -125,9 +125,13 @@ def approve(transfer_id: int, approval: Approval, *, actor: Actor, now: datetime
     _check_start(approval.start, now)
     limit = settings.current().second_approval_above_minor
     told = {"transfer": transfer.reference, "amount_minor": approval.amount_minor, "currency": transfer.currency}
-    if transfers.needs_second(transfer, approval.amount_minor, actor, limit, now):
+    first = transfer.first_approval or {}
+    if transfers.needs_second(
+        transfer, approval.amount_minor, actor, limit, now, line_id=approval.line_id, start=approval.start
+    ):
         audit.record(actor, "transfer.first_approval", vendor_id=vendor_id, data=told, now=now)
         return Decided(second=True)
+    line = line or statements.still_new(first.get("line_id"))
     booked = transfers.book(
         transfer, invoice, approval.amount_minor, at=approval.booked_at, actor=actor, now=now,
         source=line.fingerprint[:40] if line else None,

@@ -71,6 +71,16 @@ class StripeGateway:
             document: Document = self._fetched(path, {"expand": list(expand)})
             return document
 
+    def _read_all(self, path: str) -> Iterator[Document]:
+        """Every object of a list as it is on the wire, page after page."""
+        assert_no_transaction()
+        params: Params = {"limit": 100}
+        while params:
+            with translated():
+                page = self._fetched(path, params)
+            yield from page["data"]
+            params = {**params, "starting_after": page["data"][-1]["id"]} if page["has_more"] else {}
+
     def _fetched(self, path: str, params: Document) -> Any:
         return self._client.raw_request("get", path, **params).data
 
@@ -128,7 +138,7 @@ class StripeGateway:
     # payment methods ----------------------------------------------------------------------------------------------
     def customer(self, customer_id: str) -> Document:
         """A customer as it is now."""
-        return self._call(lambda: self._v1.customers.retrieve(customer_id))
+        return self._read(f"/v1/customers/{quote(customer_id, safe='')}")
 
     def customers_since(self, since: int) -> list[Document]:
         """Customers made since a Unix time, newest first."""
@@ -136,7 +146,7 @@ class StripeGateway:
 
     def payment_methods(self, customer_id: str) -> list[Document]:
         """What a customer can pay with, newest first."""
-        return list(self._all(lambda: self._v1.customers.payment_methods.list(customer_id, {"limit": 100})))
+        return list(self._read_all(f"/v1/customers/{quote(customer_id, safe='')}/payment_methods"))
 
     def payment_method_detach(self, payment_method_id: str, key: str) -> Document:
         """Take a payment method from its customer, for good."""
@@ -211,16 +221,15 @@ class StripeGateway:
 
     # subscriptions ------------------------------------------------------------------------------------------------
     def subscription(self, subscription_id: str) -> Document:
-        """A subscription as it is now, with its default payment method and its latest invoice with that one's payments
-        (``in_full`` gives the rest of the invoice).
+        """A subscription as it is now, with its customer, its default payment method and its latest invoice with that
+        one's payments (``in_full`` gives the rest of the invoice).
         """
-        return self._read(
-            f"/v1/subscriptions/{quote(subscription_id, safe='')}", "default_payment_method", "latest_invoice.payments"
-        )
+        address = f"/v1/subscriptions/{quote(subscription_id, safe='')}"
+        return self._read(address, "customer", "default_payment_method", "latest_invoice.payments")
 
     def subscriptions(self, customer_id: str) -> list[Document]:
-        """A customer's subscriptions with their default payment methods, ended ones too."""
-        expand = ["data.default_payment_method"]
+        """A customer's subscriptions with the customer and their default payment methods, ended ones too."""
+        expand = ["data.customer", "data.default_payment_method"]
         params = {"customer": customer_id, "status": "all", "limit": 100, "expand": expand}
         return list(self._all(lambda: self._v1.subscriptions.list(params)))
 
@@ -293,14 +302,24 @@ class StripeGateway:
         return self.in_full(self._read(f"/v1/invoices/{quote(invoice_id, safe='')}", "payments"))
 
     def in_full(self, invoice: Document) -> Document:
-        """An invoice that came with its payments, completed by what Stripe gives apart: a hundredth line, tax rates."""
+        """An invoice that came with its payments, completed by what Stripe gives apart: a hundredth line, tax rates,
+        and where an attempt to collect it failed, the payment intents.
+        """
         if invoice["lines"].get("has_more"):
             lines = self._all(lambda: self._v1.invoices.line_items.list(invoice["id"], {"limit": 100}))
             invoice["lines"] = {**invoice["lines"], "data": list(lines), "has_more": False}
         for tax in invoice.get("total_taxes") or []:
             if named := tax.get("tax_rate_details"):
                 tax["tax_rate_details"] = {**named, "tax_rate": self._tax_rate(named["tax_rate"])}
+        if invoice["status"] == "open" and invoice.get("attempted"):
+            invoice["payments"] = self._tries(invoice["id"])
         return invoice
+
+    def _tries(self, invoice_id: str) -> Document:
+        """The payments of an invoice with their intents: those alone say whether the bank wants a confirmation."""
+        found = self._read(f"/v1/invoices/{quote(invoice_id, safe='')}", "payments.data.payment.payment_intent")
+        payments: Document = found["payments"]
+        return payments
 
     def _tax_rate(self, rate_id: str) -> Document:
         """A tax rate. Its percentage never changes, so that it is asked for once."""

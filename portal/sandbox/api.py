@@ -48,7 +48,7 @@ def answer(path: str) -> Response:
 
 
 def _response(status: int, body: dict[str, Any], request_id: str, replayed: bool) -> Response:
-    response = Response(json.dumps(body, indent=2), status, mimetype="application/json")
+    response = Response(json.dumps(body), status, mimetype="application/json")
     response.headers["Request-Id"] = request_id
     response.headers["Stripe-Version"] = API_VERSION
     if key := request.headers.get("Idempotency-Key"):

@@ -1,6 +1,5 @@
 """What happened, as Stripe tells it: an event document with a snapshot, and one delivery for each endpoint."""
 
-import json
 import time
 from typing import Any
 
@@ -58,7 +57,7 @@ def changes(before: Any, after: Any) -> Doc:
     found: Doc = {}
     for key in {**before, **after}:
         old, new = before.get(key), after.get(key)
-        if json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True):
+        if old == new:
             continue
         found[key] = changes(old, new) if isinstance(old, dict) and isinstance(new, dict) else old
     return found

@@ -1,6 +1,5 @@
 """Documents as Stripe shows them: prices written out, private notes left away, `expand` obeyed."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -13,22 +12,17 @@ WITH_PRICE = ("subscription_item", "item")
 
 def present(tx: Tx, doc: Doc) -> Doc:
     """A copy for the outside."""
-    shown: Doc = copy.deepcopy(doc)
-    _clean(tx, shown)
+    shown: Doc = _shown(tx, doc)
     return shown
 
 
-def _clean(tx: Tx, value: Any) -> None:
-    if isinstance(value, list):
-        for part in value:
-            _clean(tx, part)
-    elif isinstance(value, dict):
-        value.pop("_private", None)
-        if value.get("object") in WITH_PRICE and isinstance(value.get("price"), str):
-            value["price"] = copy.deepcopy(tx.get("price", value["price"]))
-        for part in value.values():
-            if isinstance(part, (dict, list)):
-                _clean(tx, part)
+def _shown(tx: Tx, value: Any) -> Any:
+    if isinstance(value, dict):
+        shown = {name: _shown(tx, part) for name, part in value.items() if name != "_private"}
+        if shown.get("object") in WITH_PRICE and isinstance(shown.get("price"), str):
+            shown["price"] = _shown(tx, tx.get("price", shown["price"]))
+        return shown
+    return [_shown(tx, part) for part in value] if isinstance(value, list) else value
 
 
 def list_of(data: list[Doc], url: str, has_more: bool = False) -> Doc:

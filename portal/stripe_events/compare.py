@@ -176,6 +176,10 @@ def _fields(ours: Ours, there: Remote) -> Iterator[Difference]:
     ]
     if there.card:
         pairs.append(("card", ours.card, there.card.shown()))
+    if there.credit_minor is not None:
+        currency = there.unit.currency
+        kept = Money(held.stripe_credit_minor if held else 0, currency)
+        pairs.append(("customer_balance", kept, Money(there.credit_minor, currency)))
     if ours.change == ChangeState.AWAITING_PAYMENT and not there.pending_update:
         pairs.append(("change", "awaiting_payment", "nothing"))
     for field, before, after in pairs:

@@ -19,7 +19,7 @@ from portal.stripe_events import service
 from portal.stripe_events.service import part
 from portal.subscriptions import flows as subscriptions
 from portal.subscriptions import queries as held
-from portal.subscriptions.remote import id_of
+from portal.subscriptions.remote import credit_of, id_of
 
 #: (state, vendor's id or None, why it was ignored)
 Outcome = tuple[str, int | None, str | None]
@@ -141,12 +141,23 @@ def _kept_card(subject: Document) -> Outcome:
 
 
 def _customer(subject: Document) -> Outcome:
-    """Told for every change of the balance too: only another default method leads to Stripe."""
+    """Told for much that is not kept here: only another default method or balance leads to Stripe."""
     customer = identity.vendor_by_customer(str(subject.get("id")))
+    if customer is None:
+        return "ignored", None, "unknown customer"
+    outcome: Outcome = _balance(customer.id, subject)
     chosen = id_of(part(subject, "invoice_settings").get("default_payment_method"))
-    if customer is None or chosen is None or chosen == methods.default_of(customer.id):
-        return "ignored", customer.id if customer else None, "nothing that is kept here"
-    return _mirror_methods(customer.id)
+    return outcome if chosen is None or chosen == methods.default_of(customer.id) else _mirror_methods(customer.id)
+
+
+def _balance(vendor_id: int, subject: Document) -> Outcome:
+    overview = held.overview(vendor_id)
+    ours = held.held(vendor_id).stripe_subscription_id if overview else None
+    if ours is None or overview is None or overview.on_balance is None:
+        return "ignored", vendor_id, "nothing that is kept here"
+    if credit_of(subject, overview.on_balance.currency) in (None, overview.on_balance.minor):
+        return "ignored", vendor_id, "nothing that is kept here"
+    return follow(ours, id_of(subject.get("id")), None)
 
 
 def _money_back(subject: Document) -> Outcome:
@@ -217,6 +228,8 @@ def follow(
         if customer is None:
             return "ignored", None, "unknown customer"
         vendor_id = customer.id
+        if invoice_id and subscriptions.follow_former(vendor_id, subscription_id, invoice_id):
+            return "handled", vendor_id, None
         order = _order_named((metadata or {}).get("order"))
         if order is None or order.vendor_id != vendor_id:
             return "ignored", vendor_id, "not the vendor's subscription"

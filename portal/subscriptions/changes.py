@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, bindparam, select
 
 from portal.billing.models import Invoice
 from portal.billing.rules import InvoiceStatus
@@ -26,9 +26,13 @@ UNDER_WAY = (ChangeState.REQUESTED, ChangeState.SCHEDULED, ChangeState.AWAITING_
 
 def under_way(subscription_id: int) -> TierChange | None:
     """The one change that is not finished yet."""
-    return db.session.scalar(
-        select(TierChange).where(TierChange.subscription_id == subscription_id, TierChange.state.in_(UNDER_WAY))
-    )
+    found: TierChange | None = db.session.scalar(_UNDER_WAY, {"subscription": subscription_id})
+    return found
+
+
+_UNDER_WAY = select(TierChange).where(
+    TierChange.subscription_id == bindparam("subscription"), TierChange.state.in_(UNDER_WAY)
+)
 
 
 def request(

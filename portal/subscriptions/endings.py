@@ -138,7 +138,7 @@ def confirmed(vendor_id: int, asked_at: datetime, *, at_once: bool, notify: bool
     if not _in_effect(subscription, at_once):
         return False
     if notify and at_once:
-        mails.cancelled(subscription, by, "asked", now)
+        mails.cancelled(subscription, by, "asked", now, credit=mails.credit_at_stripe(subscription))
     elif notify and subscription.status != Status.CANCELLED:
         mails.cancel_scheduled(subscription, by, now)
     return True

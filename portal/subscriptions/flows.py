@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from portal.billing import service as billing
 from portal.billing import stripe_invoice
 from portal.billing.stripe_invoice import StripeInvoice
 from portal.catalog import queries as catalog
@@ -17,7 +18,7 @@ from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import queries, remote, service
 from portal.subscriptions.history import expect_version, lock, lock_if_any
-from portal.subscriptions.mirror import keep_invoice, mirror
+from portal.subscriptions.mirror import keep_former, keep_invoice, mirror
 from portal.subscriptions.remote import Remote
 from portal.subscriptions.rules import Provider, Status, extended_trial
 
@@ -71,6 +72,27 @@ def sync(vendor_id: int, stripe_subscription_id: str, stripe_invoice_id: str | N
             if fetched.invoice:
                 keep_invoice(subscription, fetched.invoice, now=clock.business())
             mirror(subscription, fetched.subscription, now=clock.business())
+            return True
+    raise Conflict
+
+
+def follow_former(vendor_id: int, stripe_subscription_id: str, stripe_invoice_id: str) -> bool:
+    """Mirror an invoice of a subscription that another one has followed: a debt that is paid, or given up, after its
+    vendor came again. False for a subscription of which we hold no invoice.
+
+    Repeated like ``sync``, so that an older answer never overwrites a newer one.
+    """
+    for _ in range(PATIENCE):
+        before = billing.of_subscription(vendor_id, stripe_subscription_id)
+        end_reading()
+        if not before:
+            return False
+        fetched = stripe_invoice.read(stripe.current().invoice(stripe_invoice_id))
+        with unit_of_work():
+            lock_if_any(vendor_id)
+            if billing.of_subscription(vendor_id, stripe_subscription_id) != before:
+                continue
+            keep_former(vendor_id, fetched, now=clock.business())
             return True
     raise Conflict
 

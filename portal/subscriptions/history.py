@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from portal.identity.models import Vendor
 from portal.kit import outbox
@@ -38,13 +38,19 @@ def lock(vendor_id: int) -> VendorSubscription:
 
 def lock_if_any(vendor_id: int) -> VendorSubscription | None:
     """Like ``lock``, None when the vendor has no subscription yet."""
-    db.session.execute(select(Vendor.id).where(Vendor.id == vendor_id).with_for_update())
-    return db.session.scalar(
-        select(VendorSubscription)
-        .where(VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    db.session.execute(_VENDOR, {"vendor": vendor_id})
+    found: VendorSubscription | None = db.session.scalar(_LIVE, {"vendor": vendor_id})
+    return found
+
+
+#: Built once: every event about a subscription asks them.
+_VENDOR = select(Vendor.id).where(Vendor.id == bindparam("vendor")).with_for_update()
+_LIVE = (
+    select(VendorSubscription)
+    .where(VendorSubscription.vendor_id == bindparam("vendor"), VendorSubscription.ended_at.is_(None))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 
 
 def expect_version(subscription: VendorSubscription, version: int) -> None:

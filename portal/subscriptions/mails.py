@@ -53,16 +53,16 @@ def trial_started(subscription: VendorSubscription, tier: Tier, now: datetime) -
           credits=tier.included_credits)  # fmt: skip
 
 
-def trial_ending(subscription: VendorSubscription, days: int, now: datetime) -> None:
-    """7, 3 or 1 days before the end; an extended trial has reminders of its own."""
+def trial_ending(subscription: VendorSubscription, days: int, now: datetime, *, awaited: bool) -> None:
+    """7, 3 or 1 days before the end; an extended trial has reminders of its own. ``awaited``: a transfer is."""
     ends = _iso(subscription.trial_ends_at)
-    _send("trial_ending", subscription.vendor_id, f"{ends}:{days}", now, days=days, ends_at=ends)
+    _send("trial_ending", subscription.vendor_id, f"{ends}:{days}", now, days=days, ends_at=ends, awaited=awaited)
 
 
-def trial_ended(subscription: VendorSubscription, now: datetime) -> None:
-    """The product is closed; nothing is lost."""
+def trial_ended(subscription: VendorSubscription, now: datetime, *, awaited: bool) -> None:
+    """The product is closed; nothing is lost. ``awaited``: a bank transfer opens it when it arrives."""
     ends = _iso(subscription.trial_ends_at)
-    _send("trial_ended", subscription.vendor_id, ends, now, ended_at=ends)
+    _send("trial_ended", subscription.vendor_id, ends, now, ended_at=ends, awaited=awaited)
 
 
 def trial_extended(subscription: VendorSubscription, ends: datetime, now: datetime) -> None:
@@ -85,8 +85,8 @@ def activated(
 
 def receipt(invoice: Invoice, now: datetime) -> None:
     """Money came in."""
-    _send("receipt", invoice.vendor_id, str(invoice.stripe_invoice_id), now, number=invoice.number or "",
-          total=plain(Money(invoice.total_minor, invoice.currency)),
+    _send("receipt", invoice.vendor_id, str(invoice.stripe_invoice_id), now, invoice_id=invoice.id,
+          number=invoice.number or "", total=plain(Money(invoice.total_minor, invoice.currency)),
           paid=plain(Money(invoice.paid_minor, invoice.currency)), issued_at=invoice.issued_at.isoformat())  # fmt: skip
 
 
@@ -101,7 +101,8 @@ def overdue(
     if day == 0 and subscription.provider == Provider.STRIPE:
         next_attempt = invoice.next_attempt_at if invoice else None
         _send("payment_failed", subscription.vendor_id, cause, now, number=number, amount=plain(asked),
-              next_attempt_at=_iso(next_attempt) if next_attempt else None)  # fmt: skip
+              next_attempt_at=_iso(next_attempt) if next_attempt else None,
+              confirm=bool(invoice and invoice.needs_confirmation))  # fmt: skip
     else:
         _send("payment_reminder", subscription.vendor_id, cause, now, number=number, amount=plain(asked), day=day,
               closes_at=closes_at.isoformat(), provider=str(subscription.provider))  # fmt: skip
@@ -135,6 +136,14 @@ def cancelled(
     which = f"{subscription.stripe_subscription_id or subscription.id}:{_iso(subscription.cancelled_at)}"
     _send("cancelled", subscription.vendor_id, which, now, tier=_tier(subscription), by=by, cause=cause,
           ended_at=now.isoformat(), credit=plain(credit) if credit else None)  # fmt: skip
+
+
+def credit_at_stripe(subscription: VendorSubscription) -> Money | None:
+    """What stands on the vendor's balance at Stripe, in the currency of its plan; None for nothing."""
+    price = _price(subscription)
+    if price is None or subscription.stripe_credit_minor <= 0:
+        return None
+    return Money(subscription.stripe_credit_minor, price.currency)
 
 
 def resumed(subscription: VendorSubscription, by: str, cause: str, now: datetime) -> None:

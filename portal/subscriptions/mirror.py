@@ -61,6 +61,7 @@ def mirror(subscription: VendorSubscription, remote: Remote, *, actor: Actor = S
         "cancel_at": remote.ends_elsewhere,
         "trial_ends_at": remote.trial_end,
         "payment_method": remote.card.shown() if remote.card else subscription.payment_method,
+        "stripe_credit_minor": _credit(subscription, remote),
     }
     before = {name: getattr(subscription, name) for name in wanted}
     differing = {name for name, value in wanted.items() if before[name] != value}
@@ -74,6 +75,10 @@ def mirror(subscription: VendorSubscription, remote: Remote, *, actor: Actor = S
     changes.settle(subscription, remote, now)
     _keep_coming(subscription, remote)
     return moved or bool(differing)
+
+
+def _credit(subscription: VendorSubscription, remote: Remote) -> int:
+    return subscription.stripe_credit_minor if remote.credit_minor is None else remote.credit_minor
 
 
 def _keep_coming(subscription: VendorSubscription, remote: Remote) -> None:
@@ -125,7 +130,8 @@ def _end(subscription: VendorSubscription, remote: Remote, actor: Actor, now: da
     why = "payment failed" if unpaid else None
     subscription.cancelled_at = subscription.cancelled_at or remote.canceled_at
     if endings.end(subscription, actor=actor, now=now, source=f"subscription:{remote.id}", why=why) and not asked_here:
-        mails.cancelled(subscription, "", "unpaid" if unpaid else "asked", now)
+        cause = "unpaid" if unpaid else "asked"
+        mails.cancelled(subscription, "", cause, now, credit=mails.credit_at_stripe(subscription))
 
 
 def _follow_ending(
@@ -164,7 +170,9 @@ def _tell_history(
     if "period_start" in differing and "stripe_subscription_id" not in differing:
         note(subscription, "period_started", actor=actor, now=now, start=subscription.period_start.isoformat(),
              end=subscription.period_end.isoformat())  # fmt: skip
-    counted = "payment_method stripe_schedule_id trial_ends_at period_end cancel_at_period_end cancel_at"
+    counted = (
+        "payment_method stripe_schedule_id trial_ends_at period_end cancel_at_period_end cancel_at stripe_credit_minor"
+    )
     if differing & set(counted.split()):
         subscription.version += 1
 
@@ -175,6 +183,15 @@ def keep_invoice(subscription: VendorSubscription, remote: StripeInvoice, *, now
     if invoice.status == InvoiceStatus.PAID:
         apply_paid_period(subscription, invoice, now=now)
     return invoice
+
+
+def keep_former(vendor_id: int, remote: StripeInvoice, *, now: datetime) -> None:
+    """Mirror an invoice of a subscription that another one has followed. Paid now, it grants nothing any more (SUB-7);
+    its receipt goes out. The caller holds the vendor's lock.
+    """
+    invoice = billing.mirror(vendor_id, remote)
+    if invoice.status == InvoiceStatus.PAID and invoice.applied_at is None:
+        _settle(invoice, now)
 
 
 def apply_paid_period(subscription: VendorSubscription, invoice: Invoice, *, now: datetime) -> bool:
@@ -194,10 +211,14 @@ def apply_paid_period(subscription: VendorSubscription, invoice: Invoice, *, now
         ):
             _renew(subscription, line, invoice, now)
     _grant_upgrade(subscription, invoice, now)
+    _settle(invoice, now)
+    return True
+
+
+def _settle(invoice: Invoice, now: datetime) -> None:
     billing.mark_applied(invoice, now)
     if invoice.total_minor > 0 and invoice.provider == Provider.STRIPE:
         mails.receipt(invoice, now)  # a transfer is confirmed when it is approved, which may be weeks before
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ class VendorSubscription(TenantMixin, Model):
 
     ``anchor_at`` is what periods paid by transfer are counted from: 31 January, 28 February, 31 March. ``cancel_at`` is
     a day that Stripe ends it on where that is not the period's end (add-ons of another cycle, or set in Stripe itself).
+    ``stripe_credit_minor`` stands at Stripe and is used by the next invoices; below zero it is added to them.
     """
 
     __tablename__ = "vendor_subscriptions"
@@ -34,6 +35,7 @@ class VendorSubscription(TenantMixin, Model):
     stripe_subscription_id: Mapped[StripeId | None] = mapped_column(unique=True)
     stripe_item_id: Mapped[StripeId | None]
     stripe_schedule_id: Mapped[StripeId | None]
+    stripe_credit_minor: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     version: Mapped[int] = mapped_column(default=1)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]

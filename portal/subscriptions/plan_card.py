@@ -3,9 +3,9 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, select
 
-from portal.billing.models import Invoice
+from portal.billing.models import BalanceEntry, Invoice
 from portal.billing.rules import InvoiceStatus
 from portal.catalog.models import SubscriptionTier, TierPrice
 from portal.credits.models import CreditAccount
@@ -30,6 +30,15 @@ def statement(beside: tuple[ColumnElement[Any], ...]) -> Direct:
         )
         .scalar_subquery()
     )  # fmt: skip
+    kept_here = (
+        select(BalanceEntry.balance_after_minor)
+        .where(BalanceEntry.vendor_id == VendorSubscription.vendor_id, BalanceEntry.currency == TierPrice.currency)
+        .order_by(BalanceEntry.id.desc())
+        .limit(1)
+        .correlate(VendorSubscription, TierPrice)
+        .scalar_subquery()
+    )
+    by_transfer = VendorSubscription.provider == Provider.TRANSFER
     return Direct(
         select(
             VendorSubscription.id, VendorSubscription.version, VendorSubscription.status, VendorSubscription.provider,
@@ -38,6 +47,7 @@ def statement(beside: tuple[ColumnElement[Any], ...]) -> Direct:
             VendorSubscription.period_end, VendorSubscription.cancel_at_period_end, VendorSubscription.payment_method,
             VendorSubscription.past_due_since, VendorSubscription.cancelled_at, VendorSubscription.cancel_at,
             paid_until.label("paid_until"),
+            case((by_transfer, kept_here), else_=VendorSubscription.stripe_credit_minor).label("on_balance"),
             SubscriptionTier.name.label("tier_name"), TierPrice.amount_minor, TierPrice.currency, TierPrice.cycle,
             CreditAccount.balance, TierChange.state.label("change_state"), TierChange.effective_at,
             TierChange.actor_label, TierChange.expires_at, TierChange.choices,

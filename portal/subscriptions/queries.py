@@ -42,23 +42,19 @@ class Held:
     stripe_schedule_id: str | None
     has_card: bool = False
     cancel_at: datetime | None = None
+    stripe_credit_minor: int = 0
 
 
 def held(vendor_id: int) -> Held:
     """The vendor's live subscription; NotFound when there is none."""
-    row = db.session.execute(
-        select(VendorSubscription, Vendor.stripe_customer_id)
-        .join(Vendor, Vendor.id == VendorSubscription.vendor_id)
-        .where(VendorSubscription.vendor_id == vendor_id, VendorSubscription.ended_at.is_(None))
-        .execution_options(populate_existing=True)
-    ).first()
+    row = db.session.execute(_HELD, {"vendor": vendor_id}).first()
     if row is None:
         raise NotFound
     s: VendorSubscription = row[0]
     return Held(
         s.id, vendor_id, s.tier_id, s.price_id, Status(s.status), Provider(s.provider), s.trial_ends_at,
         s.period_start, s.period_end, s.cancel_at_period_end, s.version, row[1], s.stripe_subscription_id,
-        s.stripe_item_id, s.stripe_schedule_id, bool(s.payment_method), s.cancel_at,
+        s.stripe_item_id, s.stripe_schedule_id, bool(s.payment_method), s.cancel_at, s.stripe_credit_minor,
     )  # fmt: skip
 
 
@@ -143,6 +139,12 @@ def owner(stripe_subscription_id: str) -> tuple[int | None, str | None]:
     return (row.vendor_id, row.stripe_item_id) if row else (None, None)
 
 
+_HELD = (
+    select(VendorSubscription, Vendor.stripe_customer_id)
+    .join(Vendor, Vendor.id == VendorSubscription.vendor_id)
+    .where(VendorSubscription.vendor_id == bindparam("vendor"), VendorSubscription.ended_at.is_(None))
+    .execution_options(populate_existing=True)
+)
 _VERSION = Direct(
     select(VendorSubscription.version).where(
         VendorSubscription.vendor_id == bindparam("vendor"), VendorSubscription.ended_at.is_(None)
@@ -284,11 +286,19 @@ class Overview:
     #: The first renewal of add-ons that are charged with the plan, where it was asked for.
     beside_at: datetime | None = None
     beside_minor: int | None = None
+    #: Money that the next invoices use first, at Stripe or (by transfer) with us; below zero they ask for it, too.
+    on_balance: Money | None = None
 
     @property
     def ends_at(self) -> datetime:
         """When it ends where an end is planned (``cancel_at_period_end``): with its period, or on another day."""
         return self.cancel_at or self.period_end
+
+    @property
+    def owed(self) -> Money | None:
+        """What the balance owes: the next invoice asks for it. None where it owes nothing."""
+        kept = self.on_balance
+        return Money(-kept.minor, kept.currency) if kept and kept.minor < 0 else None
 
     def free_until(self, now: datetime) -> datetime | None:
         """The end of a trial that still runs."""
@@ -337,6 +347,7 @@ def _overview(row: Any) -> Overview:
         paid_until=row.paid_until,
         beside_at=getattr(row, "beside_at", None),
         beside_minor=getattr(row, "beside_minor", None),
+        on_balance=Money(row.on_balance or 0, row.currency) if row.currency else None,
     )
 
 

@@ -81,6 +81,8 @@ class Remote:
     addon_items: tuple[RemoteItem, ...] = ()
     #: Everything that the metadata plans, by item, also for items that have gone since.
     plans: tuple[tuple[str, Planned], ...] = ()
+    #: The customer's balance, in the vendor's favour above zero; None where the customer did not come along.
+    credit_minor: int | None = None
 
     @property
     def pending_update(self) -> bool:
@@ -202,6 +204,16 @@ def _quantity(item: Document) -> int:
     return 1 if quantity is None else quantity
 
 
+def credit_of(customer: Any, currency: str) -> int | None:
+    """What stands to a customer's credit at Stripe, which counts it below zero; nothing in another currency.
+
+    None where only the customer's id is known, or where it was deleted.
+    """
+    if not isinstance(customer, dict) or "balance" not in customer:
+        return None
+    return -int(customer["balance"]) if customer.get("currency") == currency.lower() else 0
+
+
 def read(document: Document, known_item: str | None = None) -> Remote:
     """Read a subscription retrieved with its default payment method expanded; ``known_item`` is the tier's."""
     items = document["items"]["data"]
@@ -233,4 +245,5 @@ def read(document: Document, known_item: str | None = None) -> Remote:
         cancel_at=maybe_at(document.get("cancel_at")),
         addon_items=tuple(read_item(other, metadata) for other in items if other is not item),
         plans=_plans(metadata),
+        credit_minor=credit_of(document["customer"], item["price"]["currency"]),
     )

@@ -190,8 +190,9 @@ def tend_trial(vendor_id: int, *, now: datetime) -> None:
         subscription.status = after(subscription.status, Event.END_TRIAL)
         entitlements.end_tier_grants(vendor_id, now=now)
         note(subscription, "trial_ended", actor=SYSTEM, now=now)
-        if transfers.is_awaited(vendor_id):  # what was ordered by transfer still comes: nothing is left to choose
+        awaited = transfers.is_awaited(vendor_id)
+        if awaited:  # what was ordered by transfer still comes: nothing is left to choose
             subscription.status = after(subscription.status, Event.AWAIT_PAYMENT)
-        mails.trial_ended(subscription, now)
+        mails.trial_ended(subscription, now, awaited=awaited)
     elif days := reminder_due(subscription.trial_ends_at, now):
-        mails.trial_ending(subscription, days, now)
+        mails.trial_ending(subscription, days, now, awaited=transfers.is_awaited(vendor_id))

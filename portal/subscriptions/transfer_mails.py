@@ -24,7 +24,7 @@ def instructions(transfer: BankTransfer, invoice: Invoice, now: datetime, *, day
         amount=plain(_open(transfer, invoice)),
         due_at=transfer.due_at.isoformat(),
         holder=operator.bank_holder,
-        iban=operator.bank_iban,
+        iban=references.shown(operator.bank_iban),
         bic=operator.bank_bic,
         reference=references.shown(transfer.reference),
         days_left=-1 if days_left is None else days_left,

@@ -103,6 +103,7 @@ def test_the_next_charge_is_the_plan_with_what_is_charged_beside_it(payer: Someb
     assert next_charge(payer) == (4900, storage.period_end)
 
 
+@pytest.mark.thorough
 def test_storage_by_the_month_is_charged_before_a_plan_by_the_year(
     client: FlaskClient, payer: Somebody, sandbox: Sandbox
 ) -> None:

@@ -171,6 +171,7 @@ def test_unpaid_for_a_week_it_closes_and_paying_opens_it(
     assert status(debtor) == Status.ACTIVE, "paid is paid: it never closes again for the same invoice"
 
 
+@pytest.mark.thorough
 def test_paid_within_the_grace_nothing_closes(client: FlaskClient, pushed: Sandbox, debtor: Somebody) -> None:
     assert credits.balance(debtor.id) == 0, "the last period's credits are over, the next ones are not paid for"
     pays_the_invoice(pushed, client, debtor)

@@ -84,6 +84,7 @@ def buys_credits(who: Somebody, amount: int) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_cancelled_for_the_end_of_the_period_everything_stays_until_then(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:

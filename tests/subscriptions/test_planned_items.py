@@ -78,6 +78,7 @@ def test_an_item_ends_with_its_period_or_is_kept_after_all(
     assert stands(pushed, payer) == [(9900, 1)] and last_invoice(pushed, payer) == [9900]
 
 
+@pytest.mark.thorough
 def test_another_package_takes_the_place_of_the_old_one(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_schedule_released_in_stripes_dashboard_is_undone_here(
     assert mails_to(payer)["change_failed"] == 1
 
 
+@pytest.mark.thorough
 def test_a_new_wish_takes_the_place_of_the_scheduled_one(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:
@@ -318,6 +319,7 @@ def test_a_target_that_was_retired_before_the_day_is_dropped_and_both_sides_are_
     assert change(payer, "business") == ChangeState.APPLIED, "no schedule is left in the way"
 
 
+@pytest.mark.thorough
 def test_a_target_whose_price_rose_before_the_day_is_kept_at_the_price_that_was_confirmed(
     client: FlaskClient, pushed: Sandbox, payer: Somebody, much_later
 ) -> None:

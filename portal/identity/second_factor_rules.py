@@ -16,6 +16,8 @@ FEW_LEFT = 3
 #: No letters that are taken for digits or for each other. 16 of these are 79 bits.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _LENGTH, _GROUP = 16, 4
+#: How often scrypt mixes: some ten milliseconds for each code.
+SCRYPT_COST = 4096
 
 
 def step_of(moment: datetime) -> int:
@@ -70,4 +72,6 @@ def new_recovery_codes() -> list[str]:
 def recovery_hash(user_id: int, text: str) -> str:
     """The form in which a recovery code is stored; however it was typed. Takes milliseconds: outside transactions."""
     plain = re.sub(r"[^0-9a-z]", "", text.lower())[:64]
-    return hashlib.scrypt(plain.encode(), salt=f"portal.recovery:{user_id}".encode(), n=4096, r=8, p=1, dklen=32).hex()
+    return hashlib.scrypt(
+        plain.encode(), salt=f"portal.recovery:{user_id}".encode(), n=SCRYPT_COST, r=8, p=1, dklen=32
+    ).hex()

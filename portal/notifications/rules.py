@@ -25,6 +25,10 @@ def _number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _date(value: Any) -> bool:
     try:
         return datetime.fromisoformat(value).tzinfo is not None
@@ -68,13 +72,26 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "recovery_code_used": {"at": _date, "left": _number},
         "welcome": {**_VENDOR, "tier": _text, "ends_at": _date, "credits": _number},
         "trial_used": {**_VENDOR, "tier": _text},
-        "trial_ending": {**_VENDOR, "days": _number, "ends_at": _date},
-        "trial_ended": {**_VENDOR, "ended_at": _date},
+        "trial_ending": {**_VENDOR, "days": _number, "ends_at": _date, "awaited": _flag},
+        "trial_ended": {**_VENDOR, "ended_at": _date, "awaited": _flag},
         "trial_extended": {**_VENDOR, "ends_at": _date},
         "trial_card_used": _VENDOR,
         "subscription_active": {**_VENDOR, "tier": _text, "amount": _money, "first_charge_at": _date},
-        "receipt": {**_VENDOR, "number": _text, "total": _money, "paid": _money, "issued_at": _date},
-        "payment_failed": {**_VENDOR, "number": _text, "amount": _money, "next_attempt_at": _maybe_date},
+        "receipt": {
+            **_VENDOR,
+            "invoice_id": _number,
+            "number": _text,
+            "total": _money,
+            "paid": _money,
+            "issued_at": _date,
+        },
+        "payment_failed": {
+            **_VENDOR,
+            "number": _text,
+            "amount": _money,
+            "next_attempt_at": _maybe_date,
+            "confirm": _flag,
+        },
         "payment_reminder": {
             **_VENDOR,
             "number": _text,

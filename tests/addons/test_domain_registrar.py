@@ -235,6 +235,7 @@ def renewed(account: Namecheap, names: NameServer, travel: Travel, who: Someone)
     return addon, run
 
 
+@pytest.mark.thorough
 def test_a_name_is_renewed_before_its_year_ends_and_only_once(
     ada: Someone, account: Namecheap, names: NameServer, travel: Travel
 ) -> None:

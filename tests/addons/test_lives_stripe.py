@@ -140,6 +140,7 @@ def goes_down(who: Somebody) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_the_included_domain_is_kept_as_it_was_confirmed(
     client: FlaskClient, sandbox: Sandbox, payer: Somebody, travel: Travel
 ) -> None:

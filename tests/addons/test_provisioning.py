@@ -134,6 +134,7 @@ def test_gaps_grow_and_the_last_try_leaves_it_to_a_person(ada: Someone, provider
     assert factory.steps(run_id)[0].attempts == 8, "nothing is tried any more by itself"
 
 
+@pytest.mark.thorough
 def test_a_provider_that_is_down_for_a_day_is_met_again(ada: Someone, provider: Provider, travel: Travel) -> None:
     run_id = factory.begin(remote(ada, provider))
     provider.down = True

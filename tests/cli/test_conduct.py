@@ -58,6 +58,7 @@ def test_a_trial_is_reminded_thrice_and_ends_each_on_its_date(street: Street, tr
     assert abs(travel.now - (begun + 15 * DAY)) < timedelta(minutes=1)
 
 
+@pytest.mark.thorough
 def test_a_card_is_charged_on_its_date_and_all_that_follows_is_done_before_it_returns(
     street: Street, travel: Travel
 ) -> None:

@@ -61,6 +61,7 @@ def metered(name: str) -> dict[str, Meter]:
     return {meter.metric: meter for meter in found}
 
 
+@pytest.mark.thorough
 def test_a_short_demo_ends_in_the_present(fresh: None, short: None, run: Run, travel: Travel) -> None:
     assert run(demo.group, "sign-ins") == (0, "No demo is loaded.\n")
     code, said = run(demo.group, "load")
@@ -99,6 +100,7 @@ def test_a_short_demo_ends_in_the_present(fresh: None, short: None, run: Run, tr
     assert run(demo.group, "load") == (0, "The demo is loaded already.\n")
 
 
+@pytest.mark.thorough
 def test_an_interrupted_load_goes_on_where_it_stopped(
     fresh: None, short: None, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,11 +57,15 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     ),
     "trial_used": ({**VENDOR, "tier": "Business"}, ["free trial before", "Business"], "/vendor/kilim-house/plans"),
     "trial_ending": (
-        {**VENDOR, "days": 3, "ends_at": WHEN},
+        {**VENDOR, "days": 3, "ends_at": WHEN, "awaited": False},
         ["ends in 3 days", "29 January 2027"],
         "/vendor/kilim-house/billing",
     ),
-    "trial_ended": ({**VENDOR, "ended_at": WHEN}, ["29 January 2027", "kept"], "/vendor/kilim-house/billing"),
+    "trial_ended": (
+        {**VENDOR, "ended_at": WHEN, "awaited": False},
+        ["29 January 2027", "kept"],
+        "/vendor/kilim-house/billing",
+    ),
     "trial_extended": ({**VENDOR, "ends_at": WHEN}, ["29 January 2027"], "/dashboard"),
     "trial_card_used": (VENDOR, ["had a free trial before"], "/vendor/kilim-house/billing"),
     "subscription_active": (
@@ -96,12 +100,12 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     ),
     "dispute_closed": ({**VENDOR, "amount": EUR, "status": "lost"}, ["It is lost", "€48.39"], "/admin/vendors/"),
     "receipt": (
-        {**VENDOR, "number": "INV-7", "total": EUR, "paid": EUR, "issued_at": WHEN},
+        {**VENDOR, "invoice_id": 7, "number": "INV-7", "total": EUR, "paid": EUR, "issued_at": WHEN},
         ["INV-7", "€48.39", "29 January 2027"],
-        "/vendor/kilim-house/billing",
+        "/vendor/kilim-house/invoices/7",
     ),
     "payment_failed": (
-        {**VENDOR, "number": "INV-7", "amount": EUR, "next_attempt_at": WHEN},
+        {**VENDOR, "number": "INV-7", "amount": EUR, "next_attempt_at": WHEN, "confirm": False},
         ["INV-7", "€48.39", "try again on 29 January 2027"],
         "/vendor/kilim-house/billing",
     ),
@@ -362,9 +366,24 @@ def test_dates_are_the_vendors(alice: people.Someone) -> None:
     assert "30 January 2027" in render("trial_ended", alice).text
 
 
+@pytest.mark.parametrize("kind", ["trial_ending", "trial_ended"])
+def test_whoever_pays_by_transfer_is_not_asked_for_a_payment_method(alice: people.Someone, kind: str) -> None:
+    mail = render(kind, alice, awaited=True)
+    for text in (mail.text, mail.html):
+        assert "Your bank transfer has not arrived in full yet" in text and "See how to pay" in text
+        assert "Add a payment method" not in text
+
+
 def test_a_failed_payment_without_another_try_asks_for_one(alice: people.Someone) -> None:
     mail = render("payment_failed", alice, next_attempt_at=None)
     assert "Please pay now, or use another card." in mail.text
+
+
+def test_a_payment_that_the_bank_wants_confirmed_says_how(alice: people.Someone) -> None:
+    mail = render("payment_failed", alice, confirm=True)
+    for text in (mail.text, mail.html):
+        assert "Your bank wants you to confirm the payment for Kilim House" in text and "Confirm and pay" in text
+        assert "failed" not in text and "try again" not in text
 
 
 def test_links_start_with_the_configured_address_whatever_the_host_says(

@@ -72,20 +72,20 @@ DOCUMENTS: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_that_cannot_be_read_is_refused_at_its_field(name: str) -> None:
     """Tried once without the rules: a mark alone and a long cell broke the page, many columns filled the memory."""
-    begun = time.monotonic()
+    begun = time.thread_time()
     with pytest.raises(Invalid) as refused:
         table(TABLES[name])
     assert list(refused.value.fields) == ["file"]
-    assert time.monotonic() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_that_cannot_be_trusted_is_refused_at_its_field(name: str) -> None:
-    begun = time.monotonic()
+    begun = time.thread_time()
     with pytest.raises(Invalid) as refused:
         camt(DOCUMENTS[name]())
     assert list(refused.value.fields) == ["file"]
-    assert time.monotonic() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 def test_a_document_from_nowhere_else_is_read() -> None:

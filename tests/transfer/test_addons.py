@@ -70,14 +70,14 @@ def test_what_is_asked_is_what_was_shown(
 ) -> None:
     wanted = wish(code, variant, quantity)
     shown = addon_flows.prospect(who.id, wanted)
-    assert (shown.way, shown.due.minor, shown.next_at) == (Way.TRANSFER, minor, ends)
+    assert (shown.way, shown.due.minor, to_the_minute(shown.next_at)) == (Way.TRANSFER, minor, ends)
     started = buys(who, wanted)
     assert started.transfer_id == waiting(who)
     assert asked(who)[-1] == ("addon_create", "open", [minor])
     assert live(who) == [], "nothing begins before the money is there"
     approves(started.transfer_id or 0)
     addon = only(who)
-    assert (addon.provider, addon.quantity, addon.period_end) == ("transfer", quantity, ends)
+    assert (addon.provider, addon.quantity, to_the_minute(addon.period_end)) == ("transfer", quantity, ends)
     assert [p.amount_minor for p in rows(Purchase, who) if p.kind == "addon"] == [shown.total.minor]
 
 
@@ -92,6 +92,7 @@ def to_the_minute(moment: datetime | None) -> datetime:
     return moment.replace(second=0)
 
 
+@pytest.mark.thorough
 def test_the_month_renews_with_the_tier_and_the_year_on_its_own(who: Somebody, travel: Travel) -> None:
     """Storage 500 is a line of the tier's 4900; the domain's 1500 comes a year later, on a paper of its own."""
     approves(buys(who, wish("extra-storage")).transfer_id or 0)
@@ -158,6 +159,7 @@ def test_what_is_cancelled_is_not_on_the_next_invoice(who: Somebody, travel: Tra
     assert row(addon.id).status == AddonStatus.CANCELLED
 
 
+@pytest.mark.thorough
 def test_more_now_and_less_with_the_next_period(who: Somebody, travel: Travel) -> None:
     """From 1 to 3 with 15 of 31 days left: 1500 × 15/31 = 725.81 asked, 500 × 15/31 = 241.94 back: 484."""
     approves(buys(who, wish("extra-storage")).transfer_id or 0)
@@ -202,6 +204,7 @@ def test_another_amount_than_shown_is_not_asked(who: Somebody) -> None:
     assert [i.reason for i in rows(Invoice, who)] == ["subscription_create"]
 
 
+@pytest.mark.thorough
 def test_the_plan_ends_and_what_is_paid_longer_stays_until_then(who: Somebody, travel: Travel) -> None:
     from portal.subscriptions import endings
     from portal.subscriptions.endings import Wish as Leaving

@@ -324,6 +324,7 @@ def test_a_period_that_was_paid_ahead_is_credited_whole(who: Somebody, travel: T
     assert balance.balance(who.id, "EUR").minor == 3832 + 9900
 
 
+@pytest.mark.thorough
 def test_cancelled_with_the_coming_month_paid_it_ends_with_that(who: Somebody, travel: Travel) -> None:
     """Paid until 1 March: nothing of it is lost, its credits come, and on 1 March it is over without a credit note."""
     lives_on(travel, step=24, days=3)

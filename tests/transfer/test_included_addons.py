@@ -108,6 +108,7 @@ def test_a_tier_without_it_ends_it(who: Somebody) -> None:
     assert mails_to(who)["addon_ended"] == 1
 
 
+@pytest.mark.thorough
 def test_kept_at_its_list_price_when_that_was_chosen(who: Somebody, travel: Travel) -> None:
     """Down to Essential with the next month; the domain is kept for 1500 a year, on an invoice of its own."""
     change(renewal_ahead_days=7)

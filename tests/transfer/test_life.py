@@ -143,6 +143,7 @@ def test_unpaid_falls_behind_is_suspended_and_comes_back_on_payment(travel: Trav
     assert mails_to(who)["suspended"] == mails_to(who)["reactivated"] == 1
 
 
+@pytest.mark.thorough
 def test_paid_after_the_whole_period_has_passed_begins_anew(travel: Travel) -> None:
     who = payer()
     no_trial(who)
@@ -237,6 +238,7 @@ def test_a_trial_that_ends_meanwhile_waits_for_the_payment(travel: Travel) -> No
     assert held(who).status == Status.TRIAL_ENDED
 
 
+@pytest.mark.thorough
 def test_an_order_that_nobody_pays_lapses(travel: Travel) -> None:
     who = payer()
     made = orders(who)  # due on 29 January, waited for until 12 February
@@ -261,6 +263,7 @@ def test_missing_details_of_the_payer_are_asked_for_first(travel: Travel) -> Non
     assert rows(Invoice, who) == []
 
 
+@pytest.mark.thorough
 def test_staff_set_the_renewal_date(travel: Travel) -> None:
     who = payer()
     no_trial(who)
@@ -275,6 +278,7 @@ def test_staff_set_the_renewal_date(travel: Travel) -> None:
     assert on(held(who).period_start, held(who).period_end) == (at(2, 1), at(3, 1))
 
 
+@pytest.mark.thorough
 def test_a_cancelled_renewal_is_asked_for_no_longer(travel: Travel) -> None:
     from portal.subscriptions import endings
     from portal.subscriptions.endings import Wish

@@ -4,6 +4,7 @@ import io
 import re
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask
@@ -22,9 +23,11 @@ from portal.identity.rules import StaffKind
 from portal.kit import clock, tenancy
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
+from portal.notifications.models import SentMail
 from tests.support import people
 from tests.support.people import Someone, text_of
-from tests.transfer.steps import change, offer
+from tests.support.travel import Travel
+from tests.transfer.steps import change, lives_on, offer
 from tests.web.test_vendor_queries import counted
 
 
@@ -102,7 +105,7 @@ def test_every_button_to_pay_leads_to_the_choice_of_a_way(shop: Someone, client:
     assert "Stripe" not in page  # no key: the card is not shown
 
 
-@pytest.mark.parametrize("method", ["paypal", "stripe", "", "cash"])
+@pytest.mark.parametrize("method", ["paypal", "stripe", "cash"])
 def test_what_is_not_live_takes_nothing(shop: Someone, client: FlaskClient, method: str) -> None:
     answer = chooses(client, shop, method)
     assert answer.status_code == 422
@@ -115,7 +118,25 @@ def test_missing_billing_details_are_asked_for_on_the_way(shop: Someone, client:
     with tenancy.unscoped("a test"), unit_of_work():
         db.session.get_one(Vendor, shop.vendor_id).legal_name = None
     answer = chooses(client, shop)
-    assert answer.headers["Location"].startswith(f"/vendor/{shop.code}/billing-details?next=")
+    there = str(answer.headers["Location"])
+    assert there.startswith(f"/vendor/{shop.code}/billing-details?next=")
+    back = parse_qs(urlsplit(there).query)["next"][0]
+    radio = re.findall(r"<input[^>]*type=.radio[^>]*>", client.get(back).get_data(as_text=True))
+    assert [tag for tag in radio if "checked" in tag and 'value="transfer"' in tag], "what was chosen is still chosen"
+
+
+def test_whoever_chooses_nothing_is_told_to_choose(shop: Someone, client: FlaskClient) -> None:
+    with tenancy.unscoped("a test"):
+        change(pay_by_paypal="coming_soon")
+    answer = chooses(client, shop, "")
+    assert answer.status_code == 422
+    assert "Choose how you want to pay." in text_of(answer) and "cannot take payments" not in text_of(answer)
+
+
+def test_the_pages_of_a_payment_belong_to_billing(shop: Someone, client: FlaskClient) -> None:
+    for path in (f"/vendor/{shop.code}/pay?price={price_id()}", ordered(client, shop)):
+        page = client.get(path).get_data(as_text=True)
+        assert re.search(r'href="/vendor/[^"]+/billing" aria-current="page"', page), path
 
 
 def test_the_page_tells_where_to_pay_and_carries_the_code(shop: Someone, client: FlaskClient) -> None:
@@ -262,10 +283,10 @@ def test_approving_in_the_queue_opens_what_was_paid(shop: Someone, client: Flask
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"amount": "ninety"}, "The amount is not one."),
+        ({"amount": "ninety"}, "This is not an amount."),
         ({"amount": "-5"}, "more than zero"),
         ({"amount": "0"}, "more than zero"),
-        ({"amount": "99999999999999"}, "The amount is not one."),
+        ({"amount": "99999999999999"}, "This is not an amount."),
         ({"booked_on": "yesterday"}, "valid date"),
         ({"start": "2031-01-01"}, "coming year"),
         ({"base_version": "999"}, "changed meanwhile"),
@@ -291,26 +312,60 @@ def test_rejecting_needs_a_reason_that_the_vendor_reads(shop: Someone, client: F
     assert "No money came." in text_of(client.get(page))
 
 
+def test_a_rejected_transfer_calls_to_one_thing(
+    shop: Someone, client: FlaskClient, desk: FlaskClient, travel: Travel
+) -> None:
+    """The trial is over meanwhile: banner, bar and page all called to choose a plan."""
+    page = ordered(client, shop)
+    with tenancy.unscoped("a test"):
+        lives_on(travel, days=15, hours=12)
+    where = f"/admin/transfers/{found(page).id}/reject"
+    version = str(found(page).version)
+    assert people.post(desk, where, {"reason": "No money came.", "base_version": version}).status_code == 303
+    said = text_of(client.get(page))
+    assert said.count("Choose a plan") == 1 and "Choose a plan again" in said
+    assert "No plan is active." not in said and "Your trial has ended" not in said
+
+
 def test_support_staff_look_elsewhere(shop: Someone, client: FlaskClient) -> None:
     browser = client.application.test_client()
     people.sign_in(browser, people.staff("help@portal.example", StaffKind.SUPPORT).email)
     assert browser.get("/admin/transfers").status_code == 403
 
 
-def test_the_second_approver_is_somebody_else(shop: Someone, client: FlaskClient, desk: FlaskClient) -> None:
+def test_a_trial_whose_transfer_is_on_its_way_is_not_asked_for_another_way_to_pay(
+    shop: Someone, client: FlaskClient, travel: Travel
+) -> None:
+    """Neither in the banner nor in the reminder: who was told to add a card paid twice, or gave up."""
+    ordered(client, shop)
     with tenancy.unscoped("a test"):
-        change(second_approval_above_minor=5000)
+        lives_on(travel, days=7, hours=12)
+        told = db.session.query(SentMail).filter_by(kind="trial_ending").one()
+        assert told.params["awaited"] is True
+    page = text_of(client.get("/dashboard"))
+    assert "Your plan goes on when your bank transfer has arrived." in page and "How to pay" in page
+    assert "Add a payment method now" not in page
+
+
+def test_who_chooses_again_is_told_of_the_transfer_that_is_under_way(shop: Someone, client: FlaskClient) -> None:
+    form = f"/vendor/{shop.code}/pay?price={price_id()}"
+    assert "under way already" not in text_of(client.get(form))
     page = ordered(client, shop)
-    where = f"/admin/transfers/{found(page).id}/approve"
-    form = {"amount": "99.00", "booked_on": "2027-01-15"}
-    assert people.post(desk, where, {**form, "base_version": "1"}).status_code == 303
-    assert found(page).state == "awaiting"
-    assert people.post(desk, where, {**form, "base_version": "2"}).status_code == 403
-    other = client.application.test_client()
-    people.sign_in(other, people.staff().email)
-    assert "approved it once" in text_of(other.get(where))
-    assert people.post(other, where, {**form, "base_version": "2"}).status_code == 303
-    assert found(page).state == "approved"
+    again = client.get(form)
+    assert "A bank transfer of €99.00 is under way already" in text_of(again)
+    assert "Paying in another way gives the transfer up: the proforma becomes void" in text_of(again)
+    assert f'href="{page}"' in again.get_data(as_text=True)
+
+
+def test_billing_says_how_far_the_transfer_is(shop: Someone, client: FlaskClient) -> None:
+    page, billing = ordered(client, shop), f"/vendor/{shop.code}/billing"
+    said = text_of(client.get(billing))
+    assert "€99.00 is waiting for your bank transfer" in said
+    assert "Bank transfer €99.00 has not arrived yet." in said and "None yet. Invoices" not in said
+    assert sends(client, page, pdf()).status_code == 303
+    said = text_of(client.get(billing))
+    assert "Your proof of payment is being looked at We compare your proof with our account" in said
+    assert "is waiting for your bank transfer" not in said
 
 
 def test_pages_take_few_statements_however_many_there_are(

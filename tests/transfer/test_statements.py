@@ -19,7 +19,7 @@ from portal.kit.errors import Conflict, Invalid
 from portal.kit.unit_of_work import unit_of_work
 from tests.support import people
 from tests.support.people import text_of
-from tests.transfer.steps import ADMIN, orders, payer, row, rows
+from tests.transfer.steps import ADMIN, COLLEAGUE, change, orders, payer, row, rows
 from tests.transfer.test_pages import desk, found, ordered, price_id, sends_file, shop  # noqa: F401 - fixtures
 
 # --- references -------------------------------------------------------------------------------------------------------
@@ -125,13 +125,13 @@ def test_amounts(text: str, minor: int) -> None:
 
 def test_amounts_without_cents() -> None:
     assert amount("9900", "JPY", ".") == 9900
-    with pytest.raises(ValueError, match="not one"):
+    with pytest.raises(ValueError, match="not an amount"):
         amount("99.50", "JPY", ".")
 
 
 @pytest.mark.parametrize("text", ["", "abc", "1.2.3,4,5", "12.345,678,9", "9" * 20, "=1+1", "1e9"])
 def test_what_is_no_amount(text: str) -> None:
-    with pytest.raises(ValueError, match="not one"):
+    with pytest.raises(ValueError, match="not an amount"):
         amount(text, "EUR", ".")
 
 
@@ -164,7 +164,7 @@ def test_a_formula_stays_text_without_power() -> None:
 def test_a_row_that_cannot_be_read_is_named() -> None:
     parsed = table(b"Date;Amount\n2027-01-15;1,00\nyesterday;2,00\n2027-01-16;much\n")
     result = statement_files.bookings(parsed, {Column.DATE: 0, Column.AMOUNT: 1}, "EUR")
-    assert [(n, why) for n, why in result.wrong] == [(3, "The day is not one."), (4, "The amount is not one.")]
+    assert [(n, why) for n, why in result.wrong] == [(3, "This is not a day."), (4, "This is not an amount.")]
 
 
 def entry(more: str = "", detail: str = "", amount: str = "99.00", sign: str = "CRDT", status: str = "BOOK") -> str:
@@ -297,23 +297,46 @@ def test_nothing_is_counted_twice() -> None:
         statements.lay_aside(line_id, actor=ADMIN)
 
 
+@pytest.mark.usefixtures("bank")
+def test_a_booking_that_the_first_of_two_approved_is_spent_with_the_second_approval() -> None:
+    """Whether the second comes from the booking or from the list: left among the new ones it could pay once more."""
+    change(second_approval_above_minor=5000)
+    made = orders(payer())
+    keep(booking(row(made).reference))
+    line_id = db.session.query(BankStatementLine.id).scalar()
+    booked = datetime(2027, 1, 15, 12, tzinfo=UTC)
+    for who, version, line in ((ADMIN, 1, line_id), (COLLEAGUE, 2, None)):
+        with unit_of_work():
+            decided = transfer.approve(
+                made, Approval(9900, booked, version, line_id=line), actor=who, now=clock.business()
+            )
+        assert decided.second == (who is ADMIN)
+    assert statements.incoming(statements.awaited()) == []
+    assert db.session.get_one(BankStatementLine, line_id).transfer_id == made
+
+
 def test_a_csv_file_from_upload_to_match(
     shop: people.Someone, client: FlaskClient, desk: FlaskClient  # noqa: F811
 ) -> None:  # fmt: skip
     page = ordered(client, shop)
     reference = references.shown(found(page).reference)
     data = f"Datum;Name;Zweck;Betrag\n15.01.2027;Alice;{reference};99,00\n15.01.2027;Bob;Rent;500,00\n".encode("cp1252")
+    data += b"16.01.2027;Landlord;Rent;-700,00\n"
     answer = sends_file(desk, "/admin/transfers/import", "file", data, "januar.csv")
     words = text_of(answer)
-    assert answer.status_code == 200 and "Which column is what?" in words and "Import 2 lines" in words
+    assert answer.status_code == 200 and "Which column is what?" in words and "Import 3 lines" in words
     sha = statement_files.sha256(data)
     form = {"sha": sha, "name": "januar.csv", "date": "0", "amount": "3", "payer": "1", "currency": "", "usual": "EUR"}
     wrong = people.post(desk, "/admin/transfers/import/columns", {**form, "amount": "1", "purpose": "2"})
-    assert wrong.status_code == 422 and "Line 2 cannot be read. The amount is not one." in text_of(wrong)
+    assert wrong.status_code == 422 and "Line 2 cannot be read. This is not an amount." in text_of(wrong)
     done = people.post(desk, "/admin/transfers/import/columns", {**form, "purpose": "2"})
     assert done.status_code == 303, text_of(done)
     queue = text_of(desk.get("/admin/transfers"))
-    assert "2 new bookings." in queue and "by reference" in queue and "No open transfer fits." in queue
+    assert (
+        "2 new bookings. 1 that went out was left aside." in queue
+        and "by reference" in queue
+        and "No open transfer fits." in queue
+    )
     twice = sends_file(desk, "/admin/transfers/import", "file", data, "januar again.csv")
     assert twice.status_code == 409 and "imported before" in text_of(twice)
     with tenancy.unscoped("a test"):

@@ -142,6 +142,7 @@ def test_an_immediate_downgrade_credits_the_difference_and_names_what_is_lost(ad
     words = text_of(preview(admin, vendor, fields))
     assert "Kept as credit for the next invoices €25.00" in words and "Due today €0.00" in words
     assert "Orders: 500 → 100" in words and "Custom domain is no longer included" in words
+    assert "Analytics: Advanced → Basic" in words
     assert paid.apply(admin, vendor.id, fields).status_code == 200
     assert paid.overview(vendor).tier_code == "essential"
 

@@ -77,6 +77,13 @@ def test_a_closed_vendor_is_called_to_choose_and_sees_what_is_locked(client: Fla
     assert "Your trial has ended" in banners(client, "/profile")[0]
 
 
+def test_billing_says_once_that_the_subscription_has_ended(client: FlaskClient) -> None:
+    who = people.sign_up(client)
+    stands(who, Status.CANCELLED)
+    assert "Your subscription has ended" in banners(client, "/profile")[0]
+    assert banners(client, f"/vendor/{who.code}/billing") == [], "its plan card says it, with the same button"
+
+
 def test_people_of_several_vendors_can_switch(client: FlaskClient) -> None:
     who = people.sign_up(client)
     other = people.register("bob@example.com", business="Bobs Books")

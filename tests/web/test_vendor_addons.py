@@ -10,21 +10,25 @@ from flask.testing import FlaskClient
 
 from portal.addons.models import VendorAddon
 from portal.addons.rules import AddonStatus
+from portal.billing.models import Invoice
 from portal.catalog.models import AddonProduct
 from portal.checkout.models import Order
 from portal.kit import clock, jobs
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
+from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.history import lock
 from portal.subscriptions.rules import Status
 from tests.addons.buying import price_of
 from tests.support import people
 from tests.support.people import Someone, post, text_of
 from tests.support.servers import Sandbox
-from tests.support.stories import own_card, pays, settle
+from tests.support.stories import own_card, pays, settle, stripe_post
+from tests.web.test_vendor_change import paying
 from tests.web.test_vendor_checkout import PARTIAL, member, owner
 from tests.web.test_vendor_queries import statements  # noqa: F401 - a fixture
 
+__all__ = ["paying"]
 pytestmark = pytest.mark.usefixtures("unscoped")
 DOMAIN = {"domain": "www.myshop.de"}
 
@@ -149,6 +153,30 @@ def test_who_owes_is_told_to_pay_first(client: FlaskClient, sandbox: Sandbox) ->
         subscription.status, subscription.past_due_since = Status.PAST_DUE, clock.business()
     answer = post(client, way(who, "custom-domain"), DOMAIN)
     assert answer.status_code == 402 and "Pay it first" in text_of(answer)
+    to_pay = f'<a href="/vendor/{who.code}/billing#pay">To the open invoice</a>'
+    assert to_pay in answer.get_data(as_text=True)
+
+
+def test_a_card_that_must_be_confirmed_leads_to_billing_which_explains_it(
+    client: FlaskClient, sandbox: Sandbox, paying: Someone
+) -> None:
+    """Stripe's page of an invoice has no way back."""
+    held = subscriptions.held(paying.vendor_id)
+    attached = "payment_methods/pm_card_authenticationRequired/attach"
+    card = stripe_post(sandbox, attached, customer=str(held.stripe_customer_id))["id"]
+    stripe_post(sandbox, f"subscriptions/{held.stripe_subscription_id}", default_payment_method=card)
+    settle(sandbox, client)
+    wish = {"price": str(price_of("extra-storage")), "quantity": "1"}
+    shown = post(client, way(paying, "extra-storage"), wish)
+    assert shown.status_code == 200, text_of(shown)
+    left = post(client, way(paying, "extra-storage"), {**wish, **hidden(shown.get_data(as_text=True))})
+    assert (left.status_code, left.location) == (303, f"/vendor/{paying.code}/billing#pay")
+    page = client.get(f"/vendor/{paying.code}/billing")
+    said = text_of(page)
+    assert "Your card must be confirmed first." in said and "Your bank wants you to confirm the payment" in said
+    assert "come back here afterwards" in said and "Confirm and pay €" in said
+    hosted = db.session.scalars(db.select(Invoice.hosted_url).where(Invoice.status == "open")).one()
+    assert hosted is not None and f'href="{hosted}"' in page.get_data(as_text=True).replace("&amp;", "&")
 
 
 def test_included_is_set_up_without_payment_once_there_is_a_way_to_pay(client: FlaskClient, sandbox: Sandbox) -> None:

@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
+import requests
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
@@ -12,6 +14,7 @@ from portal.catalog.rules import Metric
 from portal.kit import clock, jobs
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
+from portal.notifications.models import SentMail
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.rules import Status
@@ -20,13 +23,14 @@ from portal.web.kit import responder
 from tests.support import people
 from tests.support.people import Someone, text_of
 from tests.support.servers import Sandbox
-from tests.support.stories import lives_on, settle
+from tests.support.stories import lives_on, pays, settle, stripe_post
 from tests.support.travel import Travel
 from tests.web.test_vendor_checkout import PARTIAL, owner, pays_through
 
 pytestmark = pytest.mark.usefixtures("unscoped")
 #: Works when it is attached, is declined at every charge.
 FAILS_LATER = "4000000000000341"
+CONFIRMED_EACH_TIME = "4000002760003184"
 
 
 def billing(client: FlaskClient, who: Someone) -> str:
@@ -91,6 +95,31 @@ def test_past_due_it_says_what_failed_and_how_to_pay(client: FlaskClient, sandbo
     assert "An invoice is unpaid" in dashboard and "Pay now" in dashboard
 
 
+def test_a_charge_that_the_bank_wants_confirmed_says_so_and_leads_there(
+    client: FlaskClient, sandbox: Sandbox, travel: Travel
+) -> None:
+    who = owner(client)
+    client.get(pays_through(client, who))
+    settle(sandbox, client)
+    held = subscriptions.held(who.vendor_id)
+    customer = str(held.stripe_customer_id)
+    card = stripe_post(sandbox, "payment_methods/pm_card_authenticationRequired/attach", customer=customer)["id"]
+    stripe_post(sandbox, f"subscriptions/{held.stripe_subscription_id}", default_payment_method=card)
+    lives_on(sandbox, client, travel, days=15)
+    page = client.get(f"/vendor/{who.code}/billing")
+    assert "Your bank wants you to confirm the payment" in text_of(page)
+    assert "your bank asks for a code or your app" in text_of(page) and "tries your card again" not in text_of(page)
+    hosted = db.session.scalars(select(Invoice.hosted_url).where(Invoice.status == "open")).one()
+    assert hosted is not None and f'href="{hosted}"' in page.get_data(as_text=True).replace("&amp;", "&")
+    assert "Confirm and pay €99.00" in text_of(page)
+    written = db.session.scalars(select(SentMail.body_text).where(SentMail.kind == "payment_failed")).one()
+    assert "Your bank wants you to confirm the payment" in (written or "") and "We try again" not in (written or "")
+    bank = urljoin(hosted, pays(hosted, CONFIRMED_EACH_TIME).headers["Location"])
+    requests.post(bank, data={"answer": "complete"}, timeout=20, allow_redirects=False)
+    settle(sandbox, client)
+    assert "confirm" not in billing(client, who) and subscriptions.held(who.vendor_id).status == Status.ACTIVE
+
+
 def _pays_with(client: FlaskClient, who: Someone, card: str) -> str:
     from tests.support.stories import pays
     from tests.web.test_vendor_checkout import leaves, path_of
@@ -148,6 +177,16 @@ def test_meters_tell_no_data_unlimited_near_and_full_apart(client: FlaskClient) 
     assert "Products 1,156 · ∞ unlimited" in page
     assert "Team members 100 % 3 of 3 · limit reached" in page
     assert "Sites Nothing counted yet · 3 included" in page
+
+
+def test_a_small_file_is_not_told_in_hundredths_of_gigabytes(client: FlaskClient) -> None:
+    who = people.sign_up(client)
+    uses(who, Metric.STORAGE_GB, 311_400)
+    assert "Storage (GB) 0 % 312 KB of 5 GB" in billing(client, who)
+    uses(who, Metric.STORAGE_GB, 4_000_000)
+    assert "4.4 MB of 5 GB" in billing(client, who)
+    uses(who, Metric.STORAGE_GB, 10_000_000)
+    assert "0.02 of 5" in billing(client, who)
 
 
 @pytest.mark.parametrize(
@@ -231,3 +270,16 @@ def test_jobs_and_events_bring_the_invoice_to_the_page(client: FlaskClient, sand
     settle(sandbox, client)
     jobs.run_all()
     assert "First period €0.00 Paid" in billing(client, who)
+
+
+def test_an_open_invoice_beside_a_running_plan_says_so_and_can_be_paid(client: FlaskClient, sandbox: Sandbox) -> None:
+    """Such as that of an add-on whose card the bank wants confirmed: it stood in the list of invoices alone."""
+    who = owner(client)
+    pays_through(client, who)
+    settle(sandbox, client)
+    jobs.run_all()
+    with unit_of_work() as session:
+        invoice = session.scalars(select(Invoice)).one()
+        invoice.status, invoice.due_minor, invoice.paid_minor = "open", 496, 0
+    page = billing(client, who)
+    assert "An invoice over €4.96 is open" in page and "your plan stays as it is" in page and "Pay €4.96 now" in page

@@ -21,16 +21,17 @@ from portal.identity.rules import Role
 from portal.kit import clock, jobs
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
+from portal.notifications.models import SentMail
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.rules import Status
 from tests.support import people
 from tests.support.people import PASSWORD, Someone, post, text_of
 from tests.support.servers import KEY, Sandbox
-from tests.support.stories import lives_on, pays, push_catalog, settle
+from tests.support.stories import VISA, lives_on, pays, push_catalog, settle
 from tests.support.travel import Travel
 
 pytestmark = pytest.mark.usefixtures("unscoped")
-DECLINED = "4000000000000002"
+DECLINED, FAILS_LATER = "4000000000000002", "4000000000000341"
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
@@ -69,9 +70,9 @@ def path_of(url: str) -> str:
     return f"{parts.path}?{parts.query}"
 
 
-def pays_through(client: FlaskClient, who: Someone, **data: object) -> str:
+def pays_through(client: FlaskClient, who: Someone, *, card: str = VISA, **data: object) -> str:
     """Leave, pay, and give the path that Stripe sends the browser back to; no event was delivered yet."""
-    back = pays(str(leaves(client, who, **data).location))
+    back = pays(str(leaves(client, who, **data).location), card)
     assert back.status_code == 303
     return path_of(back.headers["Location"])
 
@@ -90,7 +91,7 @@ def test_paying_in_a_trial_tells_the_first_charge_before_any_event(
 ) -> None:
     who = owner(client)
     travel.on(days=4)
-    page = client.get(pays_through(client, who))
+    page = client.get(pays_through(client, who), follow_redirects=True)
     # The trial of 14 days began on 15 January; ten days are left.
     assert "Payment method added, Professional is active" in text_of(page)
     assert "10 days are still free. The first charge is €99.00 on 29 January 2027." in text_of(page)
@@ -169,7 +170,9 @@ def test_a_declined_card_changes_nothing_and_the_next_one_pays(client: FlaskClie
     settle(sandbox, client)
     assert subscriptions.held(who.vendor_id).status == Status.TRIAL
     assert leaves(client, who).location == url
-    assert "Professional is active" in text_of(client.get(path_of(pays(url).headers["Location"])))
+    assert "Professional is active" in text_of(
+        client.get(path_of(pays(url).headers["Location"]), follow_redirects=True)
+    )
 
 
 def test_closing_the_page_says_that_nothing_was_charged(client: FlaskClient, sandbox: Sandbox) -> None:
@@ -193,7 +196,7 @@ def test_what_was_paid_for_less_is_stopped(client: FlaskClient, sandbox: Sandbox
     back = pays_through(client, who)
     with unit_of_work() as session:
         session.scalars(select(Order)).one().asked_minor = 19900
-    page = text_of(client.get(back))
+    page = text_of(client.get(back, follow_redirects=True))
     assert "This payment does not fit the order" in page
     assert subscriptions.held(who.vendor_id).status == Status.TRIAL
 
@@ -201,9 +204,10 @@ def test_what_was_paid_for_less_is_stopped(client: FlaskClient, sandbox: Sandbox
 def test_after_the_trial_the_first_charge_is_today(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> None:
     who = owner(client)
     lives_on(sandbox, client, travel, days=15)
-    page = text_of(client.get(pays_through(client, who, tier="business")))
+    page = text_of(client.get(pays_through(client, who, tier="business"), follow_redirects=True))
     # Paid on 30 January: the month ends on 28 February, the last day there is.
     assert "Paid, Business is active Thank you. The next charge is €199.00 on 28 February 2027." in page
+    assert "Your trial has ended" not in page, "what surrounds the page is as true as what it says"
 
 
 def test_the_trial_of_a_card_that_had_one_ends_although_the_page_came_first(
@@ -213,10 +217,32 @@ def test_the_trial_of_a_card_that_had_one_ends_although_the_page_came_first(
     other = client.application.test_client()
     who = people.sign_up(other, email="second@example.com", business="Second Shop")
     jobs.run_all()
-    other.get(pays_through(other, who))
+    page = text_of(other.get(pays_through(other, who), follow_redirects=True))
+    # Charged on 15 January, not when the trial would have ended.
+    said = "This card had a free trial before, and there is one for each card: the plan is charged from today."
+    assert f"{said} The next charge is €99.00 on 15 February 2027." in page and "still free" not in page
     settle(sandbox, client)
     held = subscriptions.held(who.vendor_id)
     assert held.trial_ends_at is None or held.trial_ends_at <= clock.business()
+    assert written_to(who) == ["receipt", "trial_card_used", "welcome"], "no first charge on a later day is announced"
+    assert "First charge on" not in text_of(other.get("/dashboard"))
+
+
+def test_a_card_that_had_a_trial_and_fails_is_told_as_one_story(client: FlaskClient, sandbox: Sandbox) -> None:
+    client.get(pays_through(client, owner(client), card=FAILS_LATER))
+    other = client.application.test_client()
+    who = people.sign_up(other, email="second@example.com", business="Second Shop")
+    jobs.run_all()
+    page = text_of(other.get(pays_through(other, who, card=FAILS_LATER), follow_redirects=True))
+    assert "Professional is not paid yet" in page and "That payment did not go through" in page
+    assert "is active" not in page and "Pay the open invoice" in page
+    settle(sandbox, client)
+    assert written_to(who) == ["payment_failed", "trial_card_used", "welcome"]
+
+
+def written_to(who: people.Someone) -> list[str]:
+    kinds = select(SentMail.kind).where(SentMail.vendor_id == who.vendor_id, SentMail.kind != "verification")
+    return sorted(db.session.scalars(kinds))
 
 
 @pytest.mark.parametrize("session_id", ["", "cs_test_nobody", "../../x", "%00", "a" * 300])

@@ -227,7 +227,7 @@ def test_suspended_only_what_helps_to_pay_is_open(client: FlaskClient, travel: T
 
 def test_a_paid_plan_ends_at_once_where_that_is_said(client: FlaskClient, sandbox: Sandbox, paying: Someone) -> None:
     words = text_of(opened(client, paying))
-    assert "Or end it at once" in words and "is kept as credit" in words
+    assert "End it at once instead" in words and "is kept as credit" in words
     assert leaves(client, paying, when="later").status_code == 422
     answer = leaves(client, paying, when="now", feedback="unused")
     assert answer.headers["HX-Redirect"] == f"/vendor/{paying.code}/billing"
@@ -243,6 +243,6 @@ def test_who_owes_cannot_end_at_once(client: FlaskClient, sandbox: Sandbox, payi
     with unit_of_work():
         subscription = lock(paying.vendor_id)
         subscription.status, subscription.past_due_since = Status.PAST_DUE, clock.business()
-    assert "Or end it at once" not in text_of(opened(client, paying))
+    assert "End it at once instead" not in text_of(opened(client, paying))
     assert leaves(client, paying, when="now").status_code == 200
     assert now(paying).at_period_end and now(paying).status != Status.CANCELLED

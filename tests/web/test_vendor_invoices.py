@@ -83,6 +83,14 @@ def test_both_ways_to_pay_are_one_list(client: FlaskClient, sandbox: Sandbox, tr
     assert "3 invoices on this page" in words
 
 
+def test_stripes_invoice_names_the_operator_with_its_country(client: FlaskClient, sandbox: Sandbox) -> None:
+    operator()
+    who = owner(client)
+    client.get(pays_through(client, who))
+    page = text_of(client.get(f"/vendor/{who.code}/invoices/{db.session.scalars(db.select(Invoice.id)).one()}"))
+    assert "Bazaar Platform GmbH Lindenstraße 12 10969 Berlin Germany VAT number DE136695976" in page
+
+
 def test_what_waits_for_a_transfer_leads_to_how_to_pay_it(client: FlaskClient) -> None:
     operator()
     who = people.sign_up(client)

@@ -168,7 +168,7 @@ def test_a_person_who_had_a_trial_is_told_and_may_pay(client: FlaskClient, sandb
     assert answer.location == f"/vendor/{who.code}/plans?why=trial_used"
     page = text_of(client.get(str(answer.location)))
     assert "You have had a trial before" in page and "Pay and open Professional" in page
-    assert "Paid, Professional is active" in text_of(client.get(pays_through(client, who)))
+    assert "Paid, Professional is active" in text_of(client.get(pays_through(client, who), follow_redirects=True))
 
 
 def test_after_the_trial_choosing_leads_to_checkout(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> None:

@@ -68,7 +68,10 @@ def test_the_owner_sees_everybody_with_what_there_is_to_know(client: FlaskClient
     assert "3 of 3 seats used" in words and "Full" in words and "See plans with more seats" in words
     assert "Alice Owner (you) alice@example.com Owner" in words
     assert "Carol Colleague carol@kilim.example Manager" in words and "Not lately On" in words
-    assert "dave@kilim.example Invited by Alice Owner Member Invited" in words and "Works until 22 Jan 2027" in words
+    assert (
+        "dave@kilim.example Invited by Alice Owner Member Invited" in words
+        and "Invitation valid until 22 Jan 2027" in words
+    )
 
 
 def test_a_member_sees_the_team_and_may_leave_it_and_nothing_more(client: FlaskClient, alice: Someone) -> None:

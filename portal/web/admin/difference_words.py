@@ -47,6 +47,7 @@ def _field(difference: Difference) -> str:
         "addon_ends": _("Add-on %(name)s, ends", name=filters.translated(difference.label)),
         "addon_unknown": _("An add-on that nobody bought here"),
         "card": _("Card"),
+        "customer_balance": _("Balance at Stripe"),
         "payment_method": _("Payment method"),
         "payment_default": _("Payment method that pays"),
         "refunded": _("Invoice %(number)s, given back", number=difference.label),

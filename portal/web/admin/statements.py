@@ -142,6 +142,10 @@ def _keep(name: str, kind: str, sha: str, read: Read) -> Response:
     message = ngettext("%(num)d new booking.", "%(num)d new bookings.", done.new)
     if done.known:
         message += " " + ngettext("%(num)d was known already.", "%(num)d were known already.", done.known)
+    if done.out:
+        message += " " + ngettext(
+            "%(num)d that went out was left aside.", "%(num)d that went out were left aside.", done.out
+        )
     return responder.done(url_for("admin_transfers.index"), message, "transfers-changed")
 
 

@@ -80,6 +80,7 @@ def index() -> Response:
         counts=statements.counts(),
         grouped=references.shown,
         now=clock.business(),
+        me=signed_in.actor().id,
     )
 
 
@@ -98,14 +99,17 @@ def _one(transfer_id: int, *, closed_too: bool = False) -> Awaited:
 @blueprint.get("/admin/transfers/<int:transfer_id>/approve")
 @audience.staff(StaffKind.FINANCE)
 def approve_form(transfer_id: int) -> Response:
-    """The modal: all that is open is filled in, or what a booking (``?line=``) says."""
+    """The modal: what the first of two people said is filled in, what a booking (``?line=``) says, or all that is
+    open.
+    """
     found, line = _one(transfer_id), _line(request.args.get("line", ""))
-    came_in = Money(line.amount_minor, line.currency) if line else found.open
+    came_in = Money(line.amount_minor, line.currency) if line else found.first.amount if found.first else found.open
     filled = ApproveForm(
         None,
         data={
             "amount": plain(came_in),
             "booked_on": line.booked_on if line else clock.business().date(),
+            "start": found.first.start.date() if found.first and found.first.start else None,
             "line": str(line.id) if line else "",
             "base_version": str(found.version),
         },
@@ -187,6 +191,7 @@ def _show(found: Awaited, filled: ApproveForm, status: int = 200) -> Response:
     return responder.respond(
         APPROVE, "modal", status=status, transfer=found, form=filled, reference=references.shown(found.reference),
         limit=Money(limit, found.open.currency) if limit else None,
+        own=found.first is not None and found.first.by == signed_in.actor().id,
     )  # fmt: skip
 
 

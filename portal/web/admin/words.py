@@ -81,7 +81,12 @@ def feature(name: str, level: str | None) -> str:
     title = _(FEATURE_NAMES[name]) if name in FEATURE_NAMES else name.replace("_", " ").capitalize()
     if level is None or level == ON:
         return title
-    return _("%(feature)s: %(level)s", feature=title, level=_(LEVEL_NAMES[level]) if level in LEVEL_NAMES else level)
+    return _("%(feature)s: %(level)s", feature=title, level=level_name(level))
+
+
+def level_name(level: str) -> str:
+    """How much of a feature a tier brings."""
+    return _(LEVEL_NAMES[level]) if level in LEVEL_NAMES else level
 
 
 def addon(value: IncludedAddon) -> str:

@@ -37,7 +37,8 @@ class Needs(StrEnum):
 class Audience:
     """The declaration that a route carries. ``feature``: the plan must have it, at ``level`` where that is named.
 
-    ``proves``: the view's own statement looks whether the caller is still what the process knows of it.
+    ``proves``: the view's own statement looks whether the caller is still what the process knows of it. ``recent``: a
+    program may be given an answer again, for as long as it says itself.
     """
 
     side: Side
@@ -50,6 +51,7 @@ class Audience:
     feature: str | None = None
     level: str | None = None
     proves: bool = False
+    recent: bool = False
 
 
 def _declare(audience: Audience) -> Callable[[View], View]:
@@ -97,16 +99,18 @@ def api(
     feature: str | None = None,
     level: str | None = None,
     proves: bool = False,
+    recent: bool = False,
 ) -> Callable[[View], View]:
     """Programs: an API key that reaches one of these, or a person's access token with at least this role.
 
     ``billing``: tokens of scope billing reach it too (ACC-2). ``counts`` says, before anybody is known, which metric's
     counter the view will want, so that one statement brings both. ``feature`` (and ``level``): only where the plan has
     it, whoever calls. ``proves``: the view does what it does with ``callers.likely()`` in a statement that proves the
-    caller, and otherwise lets ``callers.caller()`` look.
+    caller, and otherwise lets ``callers.caller()`` look. ``recent``: the view hands answers that follow from the
+    question and the caller alone to ``recent.keep``.
     """
     return _declare(
-        Audience(Side.API, role, needs, frozenset(), frozenset(reach), billing, counts, feature, level, proves)
+        Audience(Side.API, role, needs, frozenset(), frozenset(reach), billing, counts, feature, level, proves, recent)
     )
 
 

@@ -1,7 +1,7 @@
 """Money, dates and numbers are formatted here and nowhere else, in the reader's language and the vendor's time zone."""
 
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -103,6 +103,17 @@ def _number(value: int | float | Decimal, locale: Locale) -> str:
     return format_decimal(value, locale=locale)
 
 
+def part_of_gigabyte(gigabytes: int | Decimal | None) -> str | None:
+    """A size below ten megabytes in kilobytes or megabytes; None for what is written in gigabytes, and for 0."""
+    if not isinstance(gigabytes, Decimal) or not 0 < gigabytes < Decimal("0.01"):
+        return None
+    kilobytes = (gigabytes * 1_000_000).quantize(Decimal(1), ROUND_UP)
+    if kilobytes < 1_000:
+        return f"{number(kilobytes)} KB"
+    megabytes = (kilobytes / 1_000).quantize(Decimal("0.1"), ROUND_UP)
+    return f"{number(megabytes)} MB"
+
+
 def translated(text: str) -> str:
     """A text from the catalog or of the operator's own in the reader's language; a % in it means a per cent sign."""
     return str(gettext(text)) if text else ""
@@ -125,6 +136,7 @@ def init_app(app: Flask) -> None:
         datetime=moment,
         iso=iso,
         number=number,
+        part_of_gigabyte=part_of_gigabyte,
         error_text=error_text,
         translated=translated,
         dispute_reason=dispute_words.reason,

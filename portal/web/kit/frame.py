@@ -23,6 +23,8 @@ from portal.web.kit.notices import Call
 #: Beginnings of the names of blueprints that belong under one link.
 ABOUT_A_VENDOR = ("admin_vendor", "admin_tier", "admin_trial", "admin_reconcile", "admin_override", "admin_agreed",
                   "admin_refund", "admin_ending")  # fmt: skip
+ABOUT_MONEY = ("vendor_billing", "vendor_checkout", "vendor_invoices", "vendor_methods", "vendor_pay",
+               "vendor_purchases", "vendor_transfer")  # fmt: skip
 ABOUT_ADDONS = ("vendor_addon", "vendor_prov", "vendor_certificate")
 
 
@@ -211,7 +213,7 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
             _("Billing"),
             "vendor_billing.index",
             "credit-card",
-            also=("vendor_billing", "vendor_checkout", "vendor_invoices", "vendor_methods", "vendor_purchases"),
+            also=ABOUT_MONEY,
             code=vendor.code,
         ),
         _item(_("Usage"), "vendor_usage.index", "gauge", code=vendor.code),
@@ -236,12 +238,22 @@ def _dress_vendor(frame: Frame, who: Visitor, vendor: VendorAtDoor) -> None:
     frame.credits_href = url_for("vendor_billing.credits", code=vendor.code)
     frame.credits_page_href = f"{billing}#credits"
     frame.banner = notices.most_urgent(vendor, closed, clock.business(), billing=billing, plans=plans)
-    if frame.banner and (frame.banner.href.split("#")[0] == request.path or request.args.get("why")):
+    told = [frame.banner.href.split("#")[0]] if frame.banner else []
+    if told == [plans]:
+        told.append(billing)  # its plan card says that the subscription has ended, with the same button
+    if request.path in told or request.args.get("why") or g.get("calls_itself"):
         frame.banner = None  # the page that it leads to, or that one was led to, says it itself
     if vendor.standing is None or not is_open(vendor.standing):
         frame.cta = Call(_("No plan is active."), _("Choose a plan"), plans)
         if vendor.standing in (Status.SUSPENDED, Status.PENDING_PAYMENT):
             frame.cta = Call(_("An invoice is unpaid."), _("Pay now"), f"{billing}#pay")
+    if g.get("calls_itself"):
+        frame.cta = None
+
+
+def leave_the_call_to_the_page() -> None:
+    """The page says what to do now: nothing around it calls to something else."""
+    g.calls_itself = True
 
 
 def init_app(app: Flask) -> None:

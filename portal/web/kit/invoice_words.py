@@ -23,6 +23,7 @@ def status(shown: Shown) -> tuple[str, str]:
         Shown.OPEN: _("Open"),
         Shown.OVERDUE: _("Overdue"),
         Shown.PAID: _("Paid"),
+        Shown.CREDIT: _("Credit"),
         Shown.CREDITED: _("Credited"),
         Shown.PARTLY_CREDITED: _("Partly credited"),
         Shown.REFUNDED: _("Refunded"),
@@ -33,12 +34,14 @@ def status(shown: Shown) -> tuple[str, str]:
     return word, _TONES.get(shown, "neutral")
 
 
-def reason(code: str) -> str:
+def reason(code: str, shown: Shown) -> str:
     """What an invoice is for."""
+    if shown == Shown.CREDIT:
+        return _("Unused time, kept as credit")
     return {
         "subscription_create": _("First period"),
         "subscription_cycle": _("Renewal"),
-        "subscription_update": _("Plan changed"),
+        "subscription_update": _("Plan or add-ons changed"),
         "addon_create": _("Add-on"),
         "addon_cycle": _("Renewal of an add-on"),
         "addon_update": _("Add-on changed"),

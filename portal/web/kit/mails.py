@@ -27,6 +27,7 @@ PAGES = {
     "welcome": "vendor_dashboard.index",
     "trial_extended": "vendor_dashboard.index",
     "trial_used": "vendor_plans.index",
+    "receipt": "vendor_invoices.detail",
     "reactivated": "vendor_dashboard.index",
     "cancelled": "vendor_plans.index",
     "limit_reached": "vendor_usage.index",

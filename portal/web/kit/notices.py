@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from portal.accounts.queries import VendorAtDoor
+from portal.billing import transfers
 from portal.settings import queries as settings
 from portal.subscriptions.rules import Restriction, Status, restrictions, suspends_at
 from portal.web.kit.filters import day
@@ -112,10 +113,9 @@ def _trial_ends(vendor: VendorAtDoor, now: datetime, billing: str) -> Call | Non
     days = -((now - vendor.trial_ends_at) // timedelta(days=1))
     if not 0 < days <= ANNOUNCE_DAYS:
         return None
-    return Call(
-        _("Add a payment method now and the days that are left stay free."),
-        _("Add payment method"),
-        billing,
-        "warning",
-        ngettext("Your trial ends in %(num)d day", "Your trial ends in %(num)d days", days),
-    )
+    title = ngettext("Your trial ends in %(num)d day", "Your trial ends in %(num)d days", days)
+    if transfers.is_awaited(vendor.id):
+        text = _("Your plan goes on when your bank transfer has arrived. The days that are left stay free.")
+        return Call(text, _("How to pay"), f"{billing}#pay", "warning", title)
+    text = _("Add a payment method now and the days that are left stay free.")
+    return Call(text, _("Add payment method"), billing, "warning", title)

@@ -1,18 +1,40 @@
 """What a vendor enters for an add-on; which fields are shown depends on how the product is set up."""
 
+from flask import Response, flash, url_for
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from markupsafe import Markup, escape
 from wtforms import IntegerField, RadioField, SelectField, StringField, TextAreaField
 from wtforms.validators import Optional
 
 from portal.addons import purchase
 from portal.addons.purchase import Wish
 from portal.addons.queries import Card, Had
-from portal.kit.errors import Invalid
+from portal.kit.errors import Invalid, PortalError
 from portal.kit.text import N_
-from portal.web.kit import countries
+from portal.web.kit import countries, responder
 from portal.web.kit.forms import Form
 
 NUMBER = N_("Please enter a number of at least 1.")
+
+
+def refuse(form: Form, error: PortalError, code: str) -> None:
+    """Put a refusal at the form; where an open invoice stands in the way, with the link to it."""
+    form.refuse(error)
+    if error.code in ("past_due", "invoice_unpaid") and form.form_errors:
+        link = Markup(' <a href="{}">{}</a>').format(to_pay(code), _("To the open invoice"))
+        form.form_errors[-1] = escape(form.form_errors[-1]) + link
+
+
+def to_pay(code: str) -> str:
+    """Where Billing says what is to be paid or confirmed, and leads to it."""
+    return url_for("vendor_billing.index", code=code, _anchor="pay")
+
+
+def confirms_first(code: str) -> Response:
+    """The bank wants the payment confirmed: Billing explains it, with the way to do it."""
+    flash(_("Your card must be confirmed first. Until then nothing changes."), "warning")
+    return responder.go(to_pay(code))
 
 
 class AddForm(Form):

@@ -22,7 +22,7 @@ from portal.web.kit.audience import Needs
 from portal.web.kit.filters import day, error_text
 from portal.web.kit.forms import second
 from portal.web.vendor import addon_words as words
-from portal.web.vendor.addon_forms import ResizeForm
+from portal.web.vendor.addon_forms import ResizeForm, confirms_first, refuse
 from portal.web.vendor.addons import EVENTS
 from portal.web.vendor.billing import may_buy
 
@@ -128,9 +128,9 @@ def change(code: str, addon_id: int) -> Response:
         if error.code in ("preview_changed", "preview_expired", "conflict"):
             told = _("The amount has changed since you looked. Nothing was charged; please confirm again.")
             return _confirm(vendor, queries.one(vendor.id, addon_id), wish, 409, told)
-        form.refuse(error)
+        refuse(form, error, code)
     except (Invalid, PaymentRequired, Unavailable) as error:
-        form.refuse(error)
+        refuse(form, error, code)
         return _choose(vendor, had, form, error.status)
     return _choose(vendor, had, form, 409)
 
@@ -155,7 +155,7 @@ def _changed(vendor: VendorAtDoor, had: Had, wish: Wish) -> Response:
         base_version=sent["base_version"], actor=signed_in.actor(),
     )  # fmt: skip
     if made.pay_url:
-        return responder.go(made.pay_url)
+        return confirms_first(vendor.code)
     if made.invoice_id:
         transfer_id = transfer_views.waiting_for(vendor.id, made.invoice_id)
         return responder.go(url_for("vendor_transfer.show", code=vendor.code, transfer_id=transfer_id))

@@ -36,6 +36,15 @@ def price_of(card: Card) -> str:
     return _("From %(price)s", price=words) if len(card.options) > 1 else words
 
 
+def one_more(card: Card) -> str:
+    """What one costs beside the included one."""
+    least = card.cheapest
+    if least is None:
+        return _("Not sold in your currency")
+    words = rate(least.each, least.cycle)
+    return _("one more from %(price)s", price=words) if len(card.options) > 1 else _("one more: %(price)s", price=words)
+
+
 def size(provisioning: str, variant: str, quantity: int, grants: Any) -> str:
     """How much of it: so many addresses, so many gigabytes."""
     if provisioning == "mailboxes":

@@ -27,7 +27,7 @@ from portal.web.kit.audience import Needs
 from portal.web.kit.filters import error_text, translated
 from portal.web.kit.forms import second
 from portal.web.vendor import addon_words as words
-from portal.web.vendor.addon_forms import AddForm
+from portal.web.vendor.addon_forms import AddForm, confirms_first, refuse
 from portal.web.vendor.addon_shelf import shown
 from portal.web.vendor.billing import may_buy
 
@@ -83,9 +83,9 @@ def buy(code: str, product_id: int) -> Response:
         if error.code in ("preview_changed", "preview_expired"):
             told = _("The amount has changed since you looked. Nothing was charged; please confirm again.")
             return _confirmation(vendor, card, form, wish, 409, told)
-        form.refuse(error)
+        refuse(form, error, code)
     except (Invalid, PaymentRequired, Unavailable) as error:
-        form.refuse(error)
+        refuse(form, error, code)
         return _form(vendor, card, form, error.status)
     return _form(vendor, card, form, 409)
 
@@ -134,6 +134,8 @@ def _bought(vendor: VendorAtDoor, card: Card, form: AddForm, wish: Wish) -> Resp
 
 
 def _next(vendor: VendorAtDoor, card: Card, started: Started) -> Response:
+    if started.confirm:
+        return confirms_first(vendor.code)
     if started.url:
         return responder.go(started.url)
     if started.transfer_id:

@@ -8,18 +8,16 @@ from flask import Blueprint, Response, request, url_for
 
 from portal.accounts.queries import VendorAtDoor
 from portal.addons import queries as addons
-from portal.billing import balance
 from portal.billing import queries as billing
 from portal.billing.queries import InvoiceRow
 from portal.billing.rules import InvoiceStatus
 from portal.credits import queries as credit_queries
 from portal.identity.rules import Role, at_least
 from portal.kit import clock
-from portal.kit.money import Money
 from portal.settings import queries as settings
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.queries import Overview
-from portal.subscriptions.rules import Provider, is_open
+from portal.subscriptions.rules import is_open
 from portal.subscriptions.states import Event, allowed
 from portal.web.kit import audience, invoice_words, pay_methods, responder, signed_in
 from portal.web.kit.audience import Needs
@@ -50,7 +48,6 @@ def index(code: str) -> Response:
         **addon_shelf.shown(vendor, held),
         balance=held.balance if held else None,
         balance_known=True,
-        on_balance=_on_balance(vendor, held),
         checkout_cancelled=request.args.get("checkout") == "cancelled",
     )
 
@@ -104,14 +101,6 @@ def credits_card(code: str) -> Response:
     if not responder.is_partial():
         return _whole(vendor, "credits")
     return responder.respond(TEMPLATE, "credits_card", vendor=vendor, **_balance(vendor))
-
-
-def _on_balance(vendor: VendorAtDoor, held: Overview | None) -> Money | None:
-    """Money that the next invoices use first; Stripe keeps that of who pays by card. "None" also when it is unknown."""
-    if held is None or held.provider != Provider.TRANSFER or held.amount is None:
-        return None
-    currency = held.amount.currency
-    return or_none(lambda: balance.balance(vendor.id, currency))
 
 
 def _whole(vendor: VendorAtDoor, part: str | None = None) -> Response:

@@ -118,18 +118,24 @@ def done(code: str) -> Response:
     if order.state == OrderState.OPEN and not responder.is_partial():
         checked = _ask_stripe(order)
         order = _own(vendor)
+        if order.state != OrderState.OPEN:  # what surrounds the page was read before: read it anew
+            return responder.go(_done_href(vendor, order, None))
     return responder.respond(TEMPLATE, "state", **_state(vendor, order, checked))
 
 
 def _state(vendor: VendorAtDoor, order: OrderView, checked: bool) -> dict[str, Any]:
     held = None if order.state == OrderState.OPEN else subscriptions.overview(vendor.id)
+    now = clock.business()
+    ended = held is not None and held.free_until(now) is None
     look = min(max(request.args.get("look", 0, type=int), 0), LOOKS)
     return {
         "vendor": vendor,
         "order": order,
         "checked": checked,
         "held": held,
-        "next": outlook(held, clock.business()),
+        "next": outlook(held, now),
+        # Nothing but a card that had its trial ends the free days that were ordered.
+        "card_used": ended and order.free_until is not None and order.free_until > now,
         "may_buy": may_buy(vendor),
         "again_href": _done_href(vendor, order, None),
         "look_href": _done_href(vendor, order, look + 1) if look < LOOKS else None,

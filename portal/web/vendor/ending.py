@@ -22,7 +22,7 @@ from portal.subscriptions.rules import ChangeState, Feedback
 from portal.subscriptions.states import Event, allowed
 from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.audience import Needs
-from portal.web.kit.filters import day
+from portal.web.kit.filters import day, money
 from portal.web.kit.forms import Form
 
 blueprint = Blueprint("vendor_ending", __name__)
@@ -106,6 +106,7 @@ def cancel(code: str) -> Response:
         return responder.done(_billing(vendor), message, *EVENTS, level="warning")
     if now:
         flash(_("Your subscription has ended. Nothing more is charged, and everything is kept."), "success")
+        _tell_credit(vendor)
         return responder.go(_billing(vendor))  # the product is closed: everything around the page is another
     return _cancelled(vendor, leaving)
 
@@ -124,6 +125,13 @@ def resume(code: str) -> Response:
         return responder.done(_billing(vendor), message, *EVENTS, level="warning")
     message = _("The cancellation is taken back. Your plan goes on as before.")
     return responder.done(_billing(vendor), message, *EVENTS)
+
+
+def _tell_credit(vendor: VendorAtDoor) -> None:
+    held = subscriptions.overview(vendor.id)
+    if held and held.on_balance and held.on_balance.minor > 0:
+        amount = money(held.on_balance)
+        flash(_("%(amount)s stands on your balance. It pays your next invoices first.", amount=amount), "info")
 
 
 def _cancelled(vendor: VendorAtDoor, leaving: Leaving) -> Response:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from portal.kit.money import Money
 from portal.subscriptions.queries import Overview
@@ -10,10 +11,12 @@ from portal.subscriptions.rules import NARROWS_ON, ChangeState, Provider, Status
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The next amount that will be asked for; what a credit balance takes off is not known before."""
+    """The next amount that will be asked for: less what the balance pays (``used``), with what it owes (``owed``)."""
 
     at: datetime
     amount: Money
+    used: Money
+    owed: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,22 @@ def outlook(held: Overview | None, now: datetime) -> Outlook:
     if held.status != Status.ACTIVE:
         return NOTHING
     if held.paid_until and held.amount is not None:  # by transfer, ahead: free days are over with that, as for the rest
-        return Outlook(None, None, None, Charge(held.paid_until, held.amount), None, held.paid_until)
+        return Outlook(None, None, None, _net(held.paid_until, held.amount, held), None, held.paid_until)
     renews_at = runs_until or held.period_end
     return Outlook(_days(runs_until, now), None, runs_until, charge, None, renews_at if charge else None)
 
 
+class _Asked(NamedTuple):
+    at: datetime
+    amount: Money
+
+
 def _charge(held: Overview, free_until: datetime | None) -> Charge | None:
+    asked = _whole(held, free_until)
+    return _net(asked.at, asked.amount, held) if asked else None
+
+
+def _whole(held: Overview, free_until: datetime | None) -> _Asked | None:
     """The plan with the add-ons of the same day, or those alone that renew before it (storage by the month, a plan by
     the year).
     """
@@ -86,17 +99,23 @@ def _charge(held: Overview, free_until: datetime | None) -> Charge | None:
     if plan is None or held.beside_at is None or held.beside_at > plan.at:
         return plan
     if held.beside_at == plan.at:
-        return Charge(plan.at, Money(plan.amount.minor + (held.beside_minor or 0), plan.amount.currency))
+        return _Asked(plan.at, Money(plan.amount.minor + (held.beside_minor or 0), plan.amount.currency))
     own = held.provider == Provider.STRIPE  # by transfer they are asked for one by one
-    return Charge(held.beside_at, Money(held.beside_minor or 0, plan.amount.currency)) if own else plan
+    return _Asked(held.beside_at, Money(held.beside_minor or 0, plan.amount.currency)) if own else plan
 
 
-def _of_plan(held: Overview, free_until: datetime | None) -> Charge | None:
+def _net(at: datetime, amount: Money, held: Overview) -> Charge:
+    kept = held.on_balance.minor if held.on_balance else 0
+    used, owed = (Money(minor, amount.currency) for minor in (min(max(kept, 0), amount.minor), max(-kept, 0)))
+    return Charge(at, amount - used + owed, used, owed)
+
+
+def _of_plan(held: Overview, free_until: datetime | None) -> _Asked | None:
     at = free_until or held.period_end
     coming = held.pending
     if coming and coming.state == ChangeState.SCHEDULED and coming.effective_at <= at:
-        return Charge(at, coming.amount)
-    return Charge(at, held.amount) if held.amount is not None else None
+        return _Asked(at, coming.amount)
+    return _Asked(at, held.amount) if held.amount is not None else None
 
 
 def _days(end: datetime | None, now: datetime) -> int | None:

@@ -9,7 +9,9 @@ from wtforms import HiddenField, RadioField
 from wtforms.validators import Regexp
 
 from portal.accounts.queries import VendorAtDoor
+from portal.billing import transfer_views
 from portal.billing.quotes import quote
+from portal.billing.transfer_views import TransferView
 from portal.catalog.rules import Price, Tier
 from portal.checkout import transfer_flows
 from portal.identity.rules import Role
@@ -43,7 +45,7 @@ def form(code: str) -> Response:
     """What the tier in ``?price=`` costs, and the ways to pay for it; 404 for one that is not on offer."""
     vendor = signed_in.vendor()
     found, tier = _wanted(vendor, request.args.get("price", ""))
-    filled = PayForm(None, data={"price": found.id, "method": _usual()})
+    filled = PayForm(None, data={"price": found.id, "method": _chosen()})
     return _show(vendor, found, tier, filled)
 
 
@@ -56,7 +58,11 @@ def choose(code: str) -> Response:
     found, tier = _wanted(vendor, filled.price.data or "")
     live = {method.code for method in pay_methods.shown() if method.is_live}
     if filled.method.data not in live:
-        filled.method.errors = [_("Choose one of the ways that are offered. This one cannot take payments yet.")]
+        filled.method.errors = [
+            _("Choose one of the ways that are offered. This one cannot take payments yet.")
+            if filled.method.data
+            else _("Choose how you want to pay.")
+        ]
         return _show(vendor, found, tier, filled, 422)
     if filled.method.data == STRIPE:
         return checkout.leave_to_stripe(vendor, found.id)
@@ -66,7 +72,7 @@ def choose(code: str) -> Response:
 def _by_transfer(vendor: VendorAtDoor, found: Price, tier: Tier, filled: PayForm) -> Response:
     first_plan.ensure(vendor, found.id, actor=signed_in.actor())
     if transfer_flows.missing(vendor.id):
-        back = url_for("vendor_pay.form", code=vendor.code, price=found.id)
+        back = url_for("vendor_pay.form", code=vendor.code, price=found.id, method=TRANSFER)
         return responder.go(url_for("vendor_billing_details.form", code=vendor.code, next=back))
     try:
         made = transfer_flows.start(vendor.id, found.id, actor=signed_in.actor())
@@ -84,9 +90,11 @@ def _by_transfer(vendor: VendorAtDoor, found: Price, tier: Tier, filled: PayForm
     return responder.go(url_for("vendor_transfer.show", code=vendor.code, transfer_id=made))
 
 
-def _usual() -> str | None:
-    """Nothing is chosen beforehand but what is the only way."""
+def _chosen() -> str | None:
+    """Nothing is chosen beforehand but what is the only way, or was chosen before the billing details were asked."""
     live = [method.code for method in pay_methods.shown() if method.is_live]
+    if request.args.get("method") in live:
+        return request.args["method"]
     return live[0] if len(live) == 1 else None
 
 
@@ -97,6 +105,12 @@ def _wanted(vendor: VendorAtDoor, price: str) -> tuple[Price, Tier]:
         return subscriptions.offered(int(price), vendor.id)
     except Invalid as error:
         raise NotFound from error
+
+
+def _under_way(vendor: VendorAtDoor) -> TransferView | None:
+    """The transfer that is waited for already: who chooses again would pay twice."""
+    found = transfer_views.waiting_for(vendor.id)
+    return transfer_views.one(found, vendor.id) if found is not None else None
 
 
 def _show(vendor: VendorAtDoor, found: Price, tier: Tier, filled: PayForm, status: int = 200) -> Response:
@@ -115,6 +129,7 @@ def _show(vendor: VendorAtDoor, found: Price, tier: Tier, filled: PayForm, statu
         "form": filled,
         "methods": pay_methods.shown(),
         "free_until": free_until,
+        "under_way": _under_way(vendor),
         "quote": quoted,
         "taxes": [(t.tax.label, t.tax.rate_bp / 100, Money(t.amount_minor, currency)) for t in quoted.taxes],
         "missing": TRANSFER in {m.code for m in pay_methods.shown()} and bool(transfer_flows.missing(vendor.id)),

@@ -8,13 +8,14 @@ from markupsafe import Markup
 
 from portal.billing import references, transfer_views, transfers
 from portal.billing.payment_slip import epc_payload, qr_svg
+from portal.billing.transfer_rules import CLOSED
 from portal.checkout import transfer, transfer_flows
 from portal.identity.rules import Role
 from portal.kit import clock
 from portal.kit.errors import Conflict, Invalid, TooLarge
 from portal.kit.unit_of_work import unit_of_work
 from portal.kit.uploads import LARGEST
-from portal.web.kit import audience, responder, signed_in, uploads
+from portal.web.kit import audience, frame, responder, signed_in, uploads
 from portal.web.kit.audience import Needs
 from portal.web.kit.forms import Form
 from portal.web.vendor.billing import may_buy
@@ -90,6 +91,8 @@ def cancel(code: str, transfer_id: int) -> Response:
 def _page(transfer_id: int, filled: ProofForm, status: int = 200) -> Response:
     vendor = signed_in.vendor()
     found = transfer_views.one(transfer_id, vendor.id)
+    if found.state in CLOSED:
+        frame.leave_the_call_to_the_page()
     account = transfers.account()
     payload = epc_payload(account, found.open, found.reference) if found.is_waiting else None
     return responder.respond(

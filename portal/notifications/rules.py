@@ -99,8 +99,9 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
             "day": _number,
             "closes_at": _date,
             "provider": _text,
+            "confirm": _flag,
         },
-        "suspended": {**_VENDOR, "number": _text, "amount": _maybe_money},
+        "suspended": {**_VENDOR, "number": _text, "amount": _maybe_money, "confirm": _flag},
         "reactivated": {**_VENDOR, "tier": _text},
         "cancel_scheduled": {**_VENDOR, "tier": _text, "by": _text, "ends_at": _date},
         "cancelled": {

@@ -98,21 +98,22 @@ def overdue(
     if asked is None:
         return
     cause, number = f"{_iso(subscription.past_due_since)}:{day}", (invoice.number if invoice else None) or ""
+    confirm = bool(invoice and invoice.needs_confirmation)
     if day == 0 and subscription.provider == Provider.STRIPE:
         next_attempt = invoice.next_attempt_at if invoice else None
         _send("payment_failed", subscription.vendor_id, cause, now, number=number, amount=plain(asked),
-              next_attempt_at=_iso(next_attempt) if next_attempt else None,
-              confirm=bool(invoice and invoice.needs_confirmation))  # fmt: skip
+              next_attempt_at=_iso(next_attempt) if next_attempt else None, confirm=confirm)  # fmt: skip
     else:
         _send("payment_reminder", subscription.vendor_id, cause, now, number=number, amount=plain(asked), day=day,
-              closes_at=closes_at.isoformat(), provider=str(subscription.provider))  # fmt: skip
+              closes_at=closes_at.isoformat(), provider=str(subscription.provider), confirm=confirm)  # fmt: skip
 
 
 def suspended(subscription: VendorSubscription, invoice: InvoiceRow | None, now: datetime) -> None:
     """The product is closed, and what opens it again."""
     cause = _iso(subscription.past_due_since or now)
     _send("suspended", subscription.vendor_id, cause, now, number=(invoice.number if invoice else None) or "",
-          amount=plain(invoice.due) if invoice else None)  # fmt: skip
+          amount=plain(invoice.due) if invoice else None,
+          confirm=bool(invoice and invoice.needs_confirmation))  # fmt: skip
 
 
 def reactivated(subscription: VendorSubscription, since: datetime | None, now: datetime) -> None:

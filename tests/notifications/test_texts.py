@@ -110,12 +110,20 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         "/vendor/kilim-house/billing",
     ),
     "payment_reminder": (
-        {**VENDOR, "number": "INV-7", "amount": EUR, "day": 3, "closes_at": WHEN, "provider": "stripe"},
+        {
+            **VENDOR,
+            "number": "INV-7",
+            "amount": EUR,
+            "day": 3,
+            "closes_at": WHEN,
+            "provider": "stripe",
+            "confirm": False,
+        },
         ["INV-7", "€48.39", "29 January 2027", "Nothing new can be created"],
         "/vendor/kilim-house/billing",
     ),
     "suspended": (
-        {**VENDOR, "number": "INV-7", "amount": EUR},
+        {**VENDOR, "number": "INV-7", "amount": EUR, "confirm": False},
         ["INV-7", "€48.39", "Nothing is deleted"],
         "/vendor/kilim-house/billing",
     ),
@@ -384,6 +392,16 @@ def test_a_payment_that_the_bank_wants_confirmed_says_how(alice: people.Someone)
     for text in (mail.text, mail.html):
         assert "Your bank wants you to confirm the payment for Kilim House" in text and "Confirm and pay" in text
         assert "failed" not in text and "try again" not in text
+
+
+@pytest.mark.parametrize("kind", ["payment_reminder", "suspended"])
+def test_what_follows_says_so_too_and_leads_there(alice: people.Someone, kind: str) -> None:
+    mail = render(kind, alice, confirm=True)
+    for text in (mail.text, mail.html):
+        assert "Your bank still wants you to confirm the payment" in text and "Your bank then asks for a code" in text
+        assert "/vendor/kilim-house/billing" in text and "Confirm and pay" in text
+        assert "Pay now" not in text and "could still not collect" not in text
+    assert "confirm" not in render(kind, alice, confirm=False).text.lower()
 
 
 def test_links_start_with_the_configured_address_whatever_the_host_says(

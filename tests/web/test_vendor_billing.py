@@ -114,6 +114,10 @@ def test_a_charge_that_the_bank_wants_confirmed_says_so_and_leads_there(
     assert "Confirm and pay €99.00" in text_of(page)
     written = db.session.scalars(select(SentMail.body_text).where(SentMail.kind == "payment_failed")).one()
     assert "Your bank wants you to confirm the payment" in (written or "") and "We try again" not in (written or "")
+    lives_on(sandbox, client, travel, days=3)
+    reminded = db.session.scalars(select(SentMail.body_text).where(SentMail.kind == "payment_reminder")).one() or ""
+    assert "Your bank still wants you to confirm the payment" in reminded and "could still not collect" not in reminded
+    assert f"Confirm and pay: http://localhost/vendor/{who.code}/billing" in reminded
     bank = urljoin(hosted, pays(hosted, CONFIRMED_EACH_TIME).headers["Location"])
     requests.post(bank, data={"answer": "complete"}, timeout=20, allow_redirects=False)
     settle(sandbox, client)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from portal.billing.models import BankTransfer, CreditNote, Dispute, Invoice, InvoiceTax, Payment, Refund
 from portal.billing.paper import TaxLine
 from portal.billing.rules import InvoiceStatus
+from portal.billing.transfer_rules import TransferState
 from portal.kit import paging
 from portal.kit.db import db
 from portal.kit.errors import NotFound
@@ -56,7 +57,7 @@ def shown(
 class Listed:
     """An invoice in a list. ``number`` is the proforma's while there is no other; ``left`` is still to be paid.
 
-    ``transfer_id`` is the bank transfer that is expected for it.
+    ``transfer_id`` is the bank transfer that is expected for it; ``proof_sent``: staff look at its proof.
     """
 
     id: int
@@ -73,6 +74,7 @@ class Listed:
     hosted_url: str | None
     has_pdf: bool
     transfer_id: int | None = None
+    proof_sent: bool = False
 
 
 COLUMNS = (
@@ -84,8 +86,8 @@ COLUMNS = (
 KEYS: tuple[SortKey, SortKey] = ((Invoice.issued_at, "desc"), (Invoice.id, "desc"))
 
 
-def row(found: Any, now: datetime, transfer_id: int | None = None) -> Listed:
-    """A row of COLUMNS, or an invoice itself, as lists show it."""
+def row(found: Any, now: datetime, transfer_id: int | None = None, transfer_state: str | None = None) -> Listed:
+    """A row of COLUMNS, or an invoice itself, as lists show it; with its bank transfer where there is one."""
     is_open = found.status == InvoiceStatus.OPEN
     return Listed(
         id=found.id,
@@ -104,6 +106,7 @@ def row(found: Any, now: datetime, transfer_id: int | None = None) -> Listed:
         hosted_url=found.hosted_url,
         has_pdf=found.provider == "transfer" or bool(found.pdf_url),
         transfer_id=transfer_id if is_open else None,
+        proof_sent=is_open and transfer_state == TransferState.PROOF_SENT,
     )  # fmt: skip
 
 
@@ -134,12 +137,12 @@ def page(vendor_id: int, wanted: Wanted, cursor: str | None, *, now: datetime, s
     """One page of a vendor's invoices, newest first, in one query; drafts are Stripe's business."""
     paging.check(cursor, (datetime, int))
     statement: Any = (
-        select(*COLUMNS, BankTransfer.id.label("transfer_id"))
+        select(*COLUMNS, BankTransfer.id.label("transfer_id"), BankTransfer.state.label("transfer_state"))
         .outerjoin(BankTransfer, and_(BankTransfer.invoice_id == Invoice.id, BankTransfer.vendor_id == vendor_id))
         .where(Invoice.vendor_id == vendor_id, Invoice.status != InvoiceStatus.DRAFT, *_narrowed(wanted))
     )
     found = paging.fetch(statement, KEYS, cursor, size)
-    return Page([row(each, now, each.transfer_id) for each in found.rows], found.previous, found.next)
+    return Page([row(each, now, each.transfer_id, each.transfer_state) for each in found.rows], found.previous, found.next)
 
 
 def _narrowed(wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -210,7 +213,7 @@ def in_full(vendor_id: int, invoice_id: int, *, now: datetime) -> InFull:
     ids = [payment.id for payment in payments]
     return InFull(
         invoice=invoice,
-        listed=row(invoice, now, _expected(invoice)),
+        listed=row(invoice, now, *_expected(invoice)),
         taxes=[
             TaxLine(t.label, t.country, t.category, t.rate_bp, t.base_minor, t.amount_minor)
             for t in _of(InvoiceTax, invoice)
@@ -222,12 +225,13 @@ def in_full(vendor_id: int, invoice_id: int, *, now: datetime) -> InFull:
     )
 
 
-def _expected(invoice: Invoice) -> int | None:
-    """The bank transfer that an open invoice of ours waits for."""
+def _expected(invoice: Invoice) -> tuple[int, str] | tuple[None, None]:
+    """The bank transfer that an open invoice of ours waits for, and its state."""
     if invoice.provider != "transfer" or invoice.status != InvoiceStatus.OPEN:
-        return None
+        return None, None
     mine = (BankTransfer.vendor_id == invoice.vendor_id, BankTransfer.invoice_id == invoice.id)
-    return db.session.scalar(select(BankTransfer.id).where(*mine))
+    found = db.session.execute(select(BankTransfer.id, BankTransfer.state).where(*mine)).first()
+    return (found.id, found.state) if found else (None, None)
 
 
 def _of(model: Any, invoice: Invoice) -> list[Any]:

@@ -28,6 +28,7 @@ from tests.support import people
 from tests.support.people import Someone, text_of
 from tests.support.travel import Travel
 from tests.transfer.steps import change, lives_on, offer
+from tests.web.test_vendor_checkout import PARTIAL
 from tests.web.test_vendor_queries import counted
 
 
@@ -366,6 +367,22 @@ def test_billing_says_how_far_the_transfer_is(shop: Someone, client: FlaskClient
     said = text_of(client.get(billing))
     assert "Your proof of payment is being looked at We compare your proof with our account" in said
     assert "is waiting for your bank transfer" not in said
+
+
+def test_lists_of_invoices_ask_for_nothing_while_a_proof_is_looked_at(shop: Someone, client: FlaskClient) -> None:
+    page, root = ordered(client, shop), f"/vendor/{shop.code}"
+    paper = f"{root}/invoices/{found(page).invoice_id}"
+    lists = (f"{root}/billing/invoices-card", f"{root}/invoices", paper)
+    for where in lists:
+        assert "How to pay" in text_of(client.get(where, headers=PARTIAL)), where
+    sends(client, page, pdf())
+    for where in lists:
+        answer = client.get(where, headers=PARTIAL)
+        said = text_of(answer)
+        assert "How to pay" not in said and "See the transfer" in said, where
+        assert "Proof sent, being checked" in said or "Your proof of payment is being looked at" in said, where
+        leads = f'href="{page}"' in (html := answer.get_data(as_text=True)) or f"/transfer?invoice={paper[-1]}" in html
+        assert leads, where
 
 
 def test_pages_take_few_statements_however_many_there_are(

@@ -142,7 +142,9 @@ def page(vendor_id: int, wanted: Wanted, cursor: str | None, *, now: datetime, s
         .where(Invoice.vendor_id == vendor_id, Invoice.status != InvoiceStatus.DRAFT, *_narrowed(wanted))
     )
     found = paging.fetch(statement, KEYS, cursor, size)
-    return Page([row(each, now, each.transfer_id, each.transfer_state) for each in found.rows], found.previous, found.next)
+    return Page(
+        [row(each, now, each.transfer_id, each.transfer_state) for each in found.rows], found.previous, found.next
+    )
 
 
 def _narrowed(wanted: Wanted) -> list[ColumnElement[bool]]:

@@ -5,10 +5,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, func, select
 
+from portal.billing import coming_tax
 from portal.billing.models import BalanceEntry, Invoice
 from portal.billing.rules import InvoiceStatus
 from portal.catalog.models import SubscriptionTier, TierPrice
 from portal.credits.models import CreditAccount
+from portal.identity.models import Vendor
 from portal.kit.direct import Direct
 from portal.subscriptions.changes import UNDER_WAY
 from portal.subscriptions.models import TierChange, VendorSubscription
@@ -39,6 +41,8 @@ def statement(beside: tuple[ColumnElement[Any], ...]) -> Direct:
         .scalar_subquery()
     )
     by_transfer = VendorSubscription.provider == Provider.TRANSFER
+    last, buyer = Invoice.__table__.alias("last"), Vendor.__table__.alias("buyer")
+    last_of = coming_tax.last_invoice(VendorSubscription.vendor_id, VendorSubscription.stripe_subscription_id)
     return Direct(
         select(
             VendorSubscription.id, VendorSubscription.version, VendorSubscription.status, VendorSubscription.provider,
@@ -48,6 +52,7 @@ def statement(beside: tuple[ColumnElement[Any], ...]) -> Direct:
             VendorSubscription.past_due_since, VendorSubscription.cancelled_at, VendorSubscription.cancel_at,
             paid_until.label("paid_until"),
             case((by_transfer, kept_here), else_=VendorSubscription.stripe_credit_minor).label("on_balance"),
+            VendorSubscription.stripe_credit_minor, *coming_tax.columns(last, buyer, by_transfer),
             SubscriptionTier.name.label("tier_name"), TierPrice.amount_minor, TierPrice.currency, TierPrice.cycle,
             CreditAccount.balance, TierChange.state.label("change_state"), TierChange.effective_at,
             TierChange.actor_label, TierChange.expires_at, TierChange.choices,
@@ -62,5 +67,7 @@ def statement(beside: tuple[ColumnElement[Any], ...]) -> Direct:
         .outerjoin(Invoice, Invoice.stripe_invoice_id == TierChange.stripe_invoice_id)
         .outerjoin(to_price, to_price.c.id == TierChange.to_price_id)
         .outerjoin(to_tier, to_tier.c.id == to_price.c.tier_id)
+        .outerjoin(last, last.c.id == last_of)
+        .outerjoin(buyer, buyer.c.id == VendorSubscription.vendor_id)
         .where(VendorSubscription.vendor_id == bindparam("vendor"), VendorSubscription.ended_at.is_(None))
     )  # fmt: skip

@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, select
 
+from portal.billing import coming_tax
+from portal.billing.coming_tax import ComingTax
 from portal.catalog import queries as catalog
 from portal.catalog.models import SubscriptionTier, TierPrice
 from portal.catalog.rules import Cycle, Price
@@ -288,6 +290,10 @@ class Overview:
     beside_minor: int | None = None
     #: Money that the next invoices use first, at Stripe or (by transfer) with us; below zero they ask for it, too.
     on_balance: Money | None = None
+    #: What stands at Stripe for who pays by transfer now: only a charge of a card uses it, or (below zero) asks for it.
+    left_at_stripe: Money | None = None
+    #: The tax on what comes next.
+    tax: ComingTax = coming_tax.NONE
 
     @property
     def ends_at(self) -> datetime:
@@ -315,7 +321,7 @@ def overview(vendor_id: int, *beside: ColumnElement[Any]) -> Overview | None:
 
 
 def _overview(row: Any) -> Overview:
-    pending = None
+    by_transfer, pending = row.provider == Provider.TRANSFER, None
     if row.change_state:
         pending = PendingChange(
             ChangeState(row.change_state), row.to_name, Money(row.to_minor, row.to_currency), Cycle(row.to_cycle),
@@ -348,6 +354,10 @@ def _overview(row: Any) -> Overview:
         beside_at=getattr(row, "beside_at", None),
         beside_minor=getattr(row, "beside_minor", None),
         on_balance=Money(row.on_balance or 0, row.currency) if row.currency else None,
+        left_at_stripe=Money(row.stripe_credit_minor, row.currency)
+        if by_transfer and row.currency and row.stripe_credit_minor
+        else None,
+        tax=coming_tax.of(row, by_transfer=by_transfer),
     )
 
 

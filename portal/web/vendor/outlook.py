@@ -11,12 +11,15 @@ from portal.subscriptions.rules import NARROWS_ON, ChangeState, Provider, Status
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The next amount that will be asked for: less what the balance pays (``used``), with what it owes (``owed``)."""
+    """The next amount that will be asked for: with its ``tax`` (None: not known, it comes on top), less what the
+    balance pays (``used``), with what it owes (``owed``).
+    """
 
     at: datetime
     amount: Money
     used: Money
     owed: Money
+    tax: Money | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,14 @@ def outlook(held: Overview | None, now: datetime) -> Outlook:
         return Outlook(_days(runs_until, now), runs_until, None, None, None)
     if held.provider == Provider.NONE or held.status not in RUNNING:
         return NOTHING
-    charge = _charge(held, runs_until)
+    charge = _charge(held, runs_until, now)
     if held.cancel_at_period_end:  # on a later day perhaps: what comes before is charged still
         before = charge if charge and charge.at < held.ends_at and not held.paid_until else None
         return Outlook(_days(runs_until, now), None, runs_until, before, held.ends_at)
     if held.status != Status.ACTIVE:
         return NOTHING
     if held.paid_until and held.amount is not None:  # by transfer, ahead: free days are over with that, as for the rest
-        return Outlook(None, None, None, _net(held.paid_until, held.amount, held), None, held.paid_until)
+        return Outlook(None, None, None, _due(held.paid_until, held.amount, held, now), None, held.paid_until)
     renews_at = runs_until or held.period_end
     return Outlook(_days(runs_until, now), None, runs_until, charge, None, renews_at if charge else None)
 
@@ -86,9 +89,9 @@ class _Asked(NamedTuple):
     amount: Money
 
 
-def _charge(held: Overview, free_until: datetime | None) -> Charge | None:
+def _charge(held: Overview, free_until: datetime | None, now: datetime) -> Charge | None:
     asked = _whole(held, free_until)
-    return _net(asked.at, asked.amount, held) if asked else None
+    return _due(asked.at, asked.amount, held, now) if asked else None
 
 
 def _whole(held: Overview, free_until: datetime | None) -> _Asked | None:
@@ -104,10 +107,13 @@ def _whole(held: Overview, free_until: datetime | None) -> _Asked | None:
     return _Asked(held.beside_at, Money(held.beside_minor or 0, plan.amount.currency)) if own else plan
 
 
-def _net(at: datetime, amount: Money, held: Overview) -> Charge:
+def _due(at: datetime, net: Money, held: Overview, now: datetime) -> Charge:
+    """The balance pays for tax, too. A period that has begun is invoiced by what holds today."""
+    tax = held.tax.on(net.minor, max(at, now).date())
+    whole = net + Money(tax or 0, net.currency)
     kept = held.on_balance.minor if held.on_balance else 0
-    used, owed = (Money(minor, amount.currency) for minor in (min(max(kept, 0), amount.minor), max(-kept, 0)))
-    return Charge(at, amount - used + owed, used, owed)
+    used, owed = (Money(minor, net.currency) for minor in (min(max(kept, 0), whole.minor), max(-kept, 0)))
+    return Charge(at, whole - used + owed, used, owed, Money(tax, net.currency) if tax is not None else None)
 
 
 def _of_plan(held: Overview, free_until: datetime | None) -> _Asked | None:

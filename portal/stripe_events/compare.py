@@ -25,7 +25,7 @@ from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.models import VendorSubscription
 from portal.subscriptions.queries import Held
 from portal.subscriptions.remote import Remote
-from portal.subscriptions.rules import ChangeState, Status, effective_status
+from portal.subscriptions.rules import ChangeState, Provider, Status, effective_status
 
 Document = dict[str, Any]
 #: Subscriptions of Stripe's that are over mean nothing where the portal never held them.
@@ -82,6 +82,7 @@ def compare(vendor_id: int) -> list[Difference]:
     return [
         *_orders([order for order in [*waiting, *for_addons] if order.stripe_session_id]),
         *_subscription(ours, documents, [str(order.id) for order in waiting], {str(order.id) for order in for_addons}),
+        *_left_behind(ours),
         *compare_addons.of_addons(vendor_id, _tiers(ours, documents), documents),
         *_invoices(ours, list(reversed(invoices))),
         *compare_money.of_money_back(vendor_id, ours.customer_id),
@@ -185,6 +186,17 @@ def _fields(ours: Ours, there: Remote) -> Iterator[Difference]:
     for field, before, after in pairs:
         if before != after:
             yield Difference(field, before, after, there.id, repairable=known)
+
+
+def _left_behind(ours: Ours) -> Iterator[Difference]:
+    """The customer's balance where no subscription tells it: its vendor pays by transfer now."""
+    if ours.held is None or ours.held.provider != Provider.TRANSFER or ours.tariff is None:
+        return
+    currency = ours.tariff.amount.currency
+    theirs = remote.credit_of(stripe.current().customer(ours.customer_id), currency)
+    if theirs is not None and theirs != ours.held.stripe_credit_minor:
+        before, after = Money(ours.held.stripe_credit_minor, currency), Money(theirs, currency)
+        yield Difference("customer_balance", before, after, ours.customer_id)
 
 
 def _status(there: Remote, held: Held | None) -> Status:

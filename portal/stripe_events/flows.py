@@ -19,7 +19,9 @@ from portal.stripe_events import service
 from portal.stripe_events.service import part
 from portal.subscriptions import flows as subscriptions
 from portal.subscriptions import queries as held
+from portal.subscriptions.queries import Overview
 from portal.subscriptions.remote import credit_of, id_of
+from portal.subscriptions.rules import Provider
 
 #: (state, vendor's id or None, why it was ignored)
 Outcome = tuple[str, int | None, str | None]
@@ -152,12 +154,24 @@ def _customer(subject: Document) -> Outcome:
 
 def _balance(vendor_id: int, subject: Document) -> Outcome:
     overview = held.overview(vendor_id)
+    if overview is not None and overview.provider == Provider.TRANSFER:
+        return _left_behind(vendor_id, overview, subject)
     ours = held.held(vendor_id).stripe_subscription_id if overview else None
     if ours is None or overview is None or overview.on_balance is None:
         return "ignored", vendor_id, "nothing that is kept here"
     if credit_of(subject, overview.on_balance.currency) in (None, overview.on_balance.minor):
         return "ignored", vendor_id, "nothing that is kept here"
     return follow(ours, id_of(subject.get("id")), None)
+
+
+def _left_behind(vendor_id: int, overview: Overview, subject: Document) -> Outcome:
+    """The balance of who paid by card before, and pays by transfer now."""
+    kept, price = overview.left_at_stripe, overview.amount
+    if price is None or credit_of(subject, price.currency) in (None, kept.minor if kept else 0):
+        return "ignored", vendor_id, "nothing that is kept here"
+    end_reading()
+    subscriptions.follow_balance(vendor_id, price.currency)
+    return "handled", vendor_id, None
 
 
 def _money_back(subject: Document) -> Outcome:

@@ -15,6 +15,7 @@ from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.stripe_events import compare_money, flows
 from portal.stripe_events.compare import compare, plain_amount
 from portal.stripe_events.difference import Difference
+from portal.subscriptions import flows as subscription_flows
 from portal.subscriptions import queries as subscriptions
 
 #: Fields that are about money that went back, and about what is paid with.
@@ -53,7 +54,7 @@ def _follow(vendor_id: int, found: list[Difference]) -> None:
         document = stripe.current().invoice(ident)
         details = (document.get("parent") or {}).get("subscription_details") or {}
         flows.follow(details.get("subscription"), customer_id, details.get("metadata"), ident)
-    wanted = {each.subject for each in found if not each.field.startswith(("order", "invoice", *MONEY))}
+    wanted = {each.subject for each in found if not each.field.startswith(("order", "invoice", *MONEY))} - {customer_id}
     for ident in sorted(wanted | _undecided(vendor_id)):
         flows.follow(ident, customer_id, None)
     if customer_id:
@@ -73,6 +74,8 @@ def _follow_money(vendor_id: int, customer_id: str, found: list[Difference]) -> 
     for ident in compare_money.undecided(vendor_id):
         end_reading()
         dispute_flows.follow(ident)
+    for left in (each for each in found if each.subject == customer_id and isinstance(each.theirs, Money)):
+        subscription_flows.follow_balance(vendor_id, left.theirs.currency)
     if found:
         method_flows.mirror(vendor_id)
 

@@ -76,6 +76,29 @@ def sync(vendor_id: int, stripe_subscription_id: str, stripe_invoice_id: str | N
     raise Conflict
 
 
+def follow_balance(vendor_id: int, currency: str) -> bool:
+    """Mirror what stands at Stripe for a vendor that pays by transfer now; no subscription there tells it any more.
+
+    False where it pays in another way meanwhile. Repeated like ``sync``.
+    """
+    for _ in range(PATIENCE):
+        before = queries.version(vendor_id)
+        customer_id = queries.held(vendor_id).stripe_customer_id
+        end_reading()
+        if customer_id is None:
+            return False
+        credit = remote.credit_of(stripe.current().customer(customer_id), currency)
+        with unit_of_work():
+            subscription = lock_if_any(vendor_id)
+            if subscription is None or subscription.provider != Provider.TRANSFER or credit is None:
+                return False
+            if subscription.version != before:
+                continue
+            subscription.stripe_credit_minor, subscription.version = credit, subscription.version + 1
+            return True
+    raise Conflict
+
+
 def follow_former(vendor_id: int, stripe_subscription_id: str, stripe_invoice_id: str) -> bool:
     """Mirror an invoice of a subscription that another one has followed: a debt that is paid, or given up, after its
     vendor came again. False for a subscription of which we hold no invoice.

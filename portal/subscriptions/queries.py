@@ -303,12 +303,20 @@ class Overview:
     @property
     def owed(self) -> Money | None:
         """What the balance owes: the next invoice asks for it. None where it owes nothing."""
-        kept = self.on_balance
-        return Money(-kept.minor, kept.currency) if kept and kept.minor < 0 else None
+        return _below_zero(self.on_balance)
+
+    @property
+    def owed_at_stripe(self) -> Money | None:
+        """What was owed there when the vendor went over to transfers: a card that pays again is asked for it."""
+        return _below_zero(self.left_at_stripe)
 
     def free_until(self, now: datetime) -> datetime | None:
         """The end of a trial that still runs."""
         return self.trial_ends_at if self.trial_ends_at and self.trial_ends_at > now else None
+
+
+def _below_zero(kept: Money | None) -> Money | None:
+    return Money(-kept.minor, kept.currency) if kept and kept.minor < 0 else None
 
 
 def overview(vendor_id: int, *beside: ColumnElement[Any]) -> Overview | None:

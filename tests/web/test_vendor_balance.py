@@ -4,8 +4,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from portal.billing import balance
+from portal.billing import balance, transfer_views
 from portal.billing.models import Invoice
+from portal.catalog import queries as catalog
+from portal.catalog.rules import Cycle
 from portal.kit import clock, jobs
 from portal.kit.db import db
 from portal.kit.money import Money
@@ -18,7 +20,9 @@ from tests.support.people import Someone, post, text_of
 from tests.support.servers import Sandbox
 from tests.support.stories import lives_on, settle, stripe_get, stripe_post
 from tests.support.travel import Travel
+from tests.transfer import steps
 from tests.web.test_vendor_billing import stands
+from tests.web.test_vendor_billing_details import sends
 from tests.web.test_vendor_change import paying
 from tests.web.test_vendor_ending import leaves
 
@@ -96,6 +100,61 @@ def test_what_is_kept_at_the_end_is_on_the_page_and_in_the_mail(
     assert f"{kept}, used for your next invoices first" in text_of(client.get(f"/vendor/{paying.code}/plans"))
     said = db.session.scalars(select(SentMail.body_text).where(SentMail.kind == "cancelled")).one()
     assert f"{kept} that you paid for and did not use stands on your balance." in (said or "")
+
+
+def test_who_pays_by_transfer_now_still_sees_what_stands_at_stripe(
+    client: FlaskClient, sandbox: Sandbox, paying: Someone
+) -> None:
+    leaves(client, paying, when="now")
+    settle(sandbox, client)
+    kept = f"€{-stripe_balance(sandbox, paying) / 100:.2f}"
+    assert f"{kept} stands on your balance. It pays your next invoices first." in billing(client, paying)
+    moves_to_transfer(client, paying)
+    page = billing(client, paying)
+    told = f"{kept} stands on your balance at Stripe from when you paid by card. It is not used for bank transfers"
+    assert told in page and "It pays your next invoices first" not in page
+    assert "Next transfer: €99.00" in page, "what stands at Stripe pays for no transfer"
+    staff, detail = staff_client(client), f"/admin/vendors/{paying.vendor_id}"
+    assert f"{kept} stands on the customer's balance at Stripe from when" in text_of(staff.get(detail))
+    in_stripes_dashboard(sandbox, paying, -1_00)  # the rest was sent back
+    settle(sandbox, client)
+    assert "€1.00 stands on your balance at Stripe" in billing(client, paying)
+    in_stripes_dashboard(sandbox, paying, 2_00)
+    settle(sandbox, client)
+    assert "at Stripe" not in billing(client, paying)
+    assert "€2.00 is owed on the customer's balance at Stripe from when" in text_of(staff.get(detail))
+
+
+def test_what_is_left_at_stripe_is_compared_too(client: FlaskClient, sandbox: Sandbox, paying: Someone) -> None:
+    leaves(client, paying, when="now")
+    settle(sandbox, client)
+    moves_to_transfer(client, paying)
+    sandbox.post("/_sandbox/faults", kind="drop_events", times=1_000)
+    in_stripes_dashboard(sandbox, paying, 0)
+    settle(sandbox, client)
+    assert "stands on your balance at Stripe" in billing(client, paying), "nobody told of it"
+    staff, page = staff_client(client), f"/admin/vendors/{paying.vendor_id}/stripe"
+    assert "Balance at Stripe" in text_of(staff.get(page))
+    assert post(staff, page, {}, page=page).status_code == 303
+    jobs.run_all()
+    assert "stands on your balance at Stripe" not in billing(client, paying)
+    assert "Everything agrees" in text_of(staff.get(page))
+
+
+def stripe_balance(sandbox: Sandbox, who: Someone) -> int:
+    return int(stripe_get(sandbox, f"customers/{queries.held(who.vendor_id).stripe_customer_id}")["balance"])
+
+
+def moves_to_transfer(client: FlaskClient, who: Someone) -> None:
+    """Whoever has left chooses bank transfer, and the money arrives."""
+    steps.offer()
+    sends(client, who)
+    found = catalog.offer("professional", Cycle.MONTHLY)
+    assert found is not None
+    post(client, f"/vendor/{who.code}/pay", {"price": str(found.id), "method": "transfer"})
+    transfer = transfer_views.waiting_for(who.vendor_id)
+    assert transfer is not None
+    steps.approves(transfer)
 
 
 def test_by_transfer_the_next_one_is_less(client: FlaskClient, paying: Someone) -> None:

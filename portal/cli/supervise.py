@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from portal.cli import setup_keys
+from portal.cli import beside, setup_keys
 from portal.cli.embedded_crew import Console, Crew
 from portal.cli.embedded_process import Child, is_serious
 from portal.cli.embedded_redis import EmbeddedRedis, RedisMissing, private_folder
@@ -68,6 +68,7 @@ class Supervisor:
             self._end()
 
     def _start(self) -> None:
+        beside.remember(self.plan.data, os.environ)
         if ended := self.leftovers.end():
             self.console.say(f"Ended {ended} processes that a killed supervisor had left over.")
         self._require_ports()

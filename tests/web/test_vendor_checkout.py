@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
@@ -226,6 +227,29 @@ def test_the_trial_of_a_card_that_had_one_ends_although_the_page_came_first(
     assert held.trial_ends_at is None or held.trial_ends_at <= clock.business()
     assert written_to(who) == ["receipt", "trial_card_used", "welcome"], "no first charge on a later day is announced"
     assert "First charge on" not in text_of(other.get("/dashboard"))
+
+
+def test_where_stripe_does_not_answer_no_old_date_is_told(
+    client: FlaskClient, sandbox: Sandbox, travel: Travel
+) -> None:
+    """The free days are over, but Stripe has not said so: neither they nor a first charge after them is promised."""
+    client.get(pays_through(client, owner(client)))
+    other = client.application.test_client()
+    who = people.sign_up(other, email="second@example.com", business="Second Shop")
+    jobs.run_all()
+    back = pays_through(other, who)
+    fault = {"kind": "status", "status": 503, "times": 50, "path": "^POST /v1/subscriptions/"}
+    requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=20).raise_for_status()
+    page = text_of(other.get(back, follow_redirects=True))
+    said = "This card had a free trial before, and there is one for each card: the plan is charged from today."
+    assert f"Payment method added, Professional is active {said} The date of the next charge follows" in page
+    assert "still free" not in page and "29 January" not in page and "Nothing is charged today" not in page
+    requests.delete(f"{sandbox.url}/_sandbox/faults", timeout=20).raise_for_status()
+    settle(sandbox, client)
+    assert f"{said} The next charge is €99.00 on 15 February 2027." in text_of(other.get(back))
+    travel.on(days=40)  # the renewal was not heard of yet
+    late = text_of(other.get(back))
+    assert "15 February" not in late and "The date of the next charge follows" in late
 
 
 def test_a_card_that_had_a_trial_and_fails_is_told_as_one_story(client: FlaskClient, sandbox: Sandbox) -> None:

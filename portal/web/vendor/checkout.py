@@ -1,6 +1,7 @@
 """Leaving to Stripe's Checkout, and coming back: the page tells what is true, whatever the address says (SUB-3)."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request, url_for
@@ -20,6 +21,7 @@ from portal.kit.errors import Conflict, Invalid, NotFound, PortalError, Unavaila
 from portal.kit.text import N_
 from portal.kit.unit_of_work import end_reading
 from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.queries import Overview
 from portal.web.kit import audience, pay_methods, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.vendor import first_plan
@@ -126,20 +128,31 @@ def done(code: str) -> Response:
 def _state(vendor: VendorAtDoor, order: OrderView, checked: bool) -> dict[str, Any]:
     held = None if order.state == OrderState.OPEN else subscriptions.overview(vendor.id)
     now = clock.business()
-    ended = held is not None and held.free_until(now) is None
+    refused = _free_days_refused(vendor.id, held, now)
+    ended = held is not None and (refused or held.free_until(now) is None)
+    coming = outlook(held, now)
     look = min(max(request.args.get("look", 0, type=int), 0), LOOKS)
     return {
         "vendor": vendor,
         "order": order,
         "checked": checked,
         "held": held,
-        "next": outlook(held, now),
+        "next": coming,
+        # What we hold of the dates is older than what was paid: they are left unsaid.
+        "follows": refused or (coming.next_charge is not None and coming.next_charge.at <= now),
         # Nothing but a card that had its trial ends the free days that were ordered.
         "card_used": ended and order.free_until is not None and order.free_until > now,
         "may_buy": may_buy(vendor),
         "again_href": _done_href(vendor, order, None),
         "look_href": _done_href(vendor, order, look + 1) if look < LOOKS else None,
     }
+
+
+def _free_days_refused(vendor_id: int, held: Overview | None, now: datetime) -> bool:
+    """Are the free days that we still hold over, although Stripe has not confirmed it yet? The card had a trial."""
+    if held is None or held.free_until(now) is None:
+        return False
+    return any(line.kind == "trial_refused" for line in subscriptions.history(vendor_id))
 
 
 def _done_href(vendor: VendorAtDoor, order: OrderView, look: int | None) -> str:

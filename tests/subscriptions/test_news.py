@@ -8,9 +8,11 @@ import pytest
 from flask import Flask
 
 from portal.addons import domains, given
-from portal.api.webhook_document import DATA
+from portal.api.webhook_document import DATA, build
 from portal.catalog import queries as catalog_queries
 from portal.credits import service as credits
+from portal.credits.book import Book
+from portal.credits.rules import EntryKind, Part
 from portal.gateways import outgoing
 from portal.kit import actor, clock, jobs
 from portal.kit.actor import SYSTEM
@@ -90,6 +92,20 @@ def test_credits_that_come_and_go_are_told_with_the_balance(ada: Someone) -> Non
         ("credits.changed", "adjustment", 50, 550),
         ("credits.changed", "adjustment", -20, 530),
     ]
+
+
+def test_used_credits_are_not_told_and_the_reference_says_so(ada: Someone) -> None:
+    """Of 500, 30 are used in silence; 50 more make 520."""
+    listens(ada.vendor_id, "credits.changed")
+    with unit_of_work():
+        book = Book(ada.vendor_id, SAM, clock.business())
+        parts = [Part(lot.id, 30) for lot in book.lots()]
+        assert book.remove(parts, EntryKind.USAGE, description="Shop assistant", key="used") == 30
+    assert told() == []
+    with unit_of_work():
+        credits.adjust(ada.vendor_id, 50, reason="Asked", key="50", actor=SAM, now=clock.business())
+    assert [(data["amount"], data["balance"]) for _, data in told()] == [(50, 520)]
+    assert "using them is not told" in build()["credits.changed"]["post"]["summary"]
 
 
 def test_an_addon_is_told_from_the_beginning_to_the_end(ada: Someone) -> None:

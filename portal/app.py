@@ -190,8 +190,7 @@ def _follow_request(app: HookedFlask, config: Config) -> None:
 
     @app.before_request
     def _begin() -> None:
-        given = request.headers.get("X-Request-Id", "")
-        log.request_id.set(given if given.isalnum() and len(given) <= 32 else log.new_request_id())
+        log.follow(request.headers.get("X-Request-Id", ""))
 
     @app.after_request
     def _end(response: Response) -> Response:

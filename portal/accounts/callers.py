@@ -47,12 +47,24 @@ class CallingVendor:
 
 
 @dataclass(frozen=True, slots=True)
+class Still:
+    """What must be found again for a key's caller to be what it was: the key's row and the stamps of the vendor's, as
+    ``told`` to the statement. By which ``lines`` it was read, and under which ``name`` the process keeps it.
+    """
+
+    name: tuple[str, str | None]
+    key_hash: str
+    told: Mapping[str, bytes | None]
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls the JSON interface. ``scopes`` None: a person, who reaches what the role reaches.
 
     ``state`` is what the gate looks at; of the counters it holds only the one that was asked for. ``turns_at`` is the
     moment (business) at which a grant begins or ends or something closes by itself, ``ends_at`` (wall) that at which
-    the key ends.
+    the key ends. ``still`` None: this is not kept, and read anew each time.
     """
 
     actor: Actor
@@ -67,18 +79,14 @@ class Caller:
     last_used_at: datetime | None = None
     turns_at: datetime | None = None
     ends_at: datetime | None = None
+    still: Still | None = None
 
     def with_state(self, state: State) -> "Caller":
         """The same with another state. (``dataclasses.replace`` takes three times as long.)"""
         return Caller(
             self.actor, self.rate_key, self.platform, self.scopes, self.token_scope, self.role, self.vendor, state,
-            self.key_id, self.last_used_at, self.turns_at, self.ends_at,
+            self.key_id, self.last_used_at, self.turns_at, self.ends_at, self.still,
         )  # fmt: skip
-
-    def same(self, other: "Caller") -> bool:
-        """Does the same answer follow from both? What was read of a vendor in the same moment are the same objects."""
-        mine, theirs = self.state, other.state
-        return self.vendor is other.vendor and mine.rights is theirs.rights and mine.counters == theirs.counters
 
     def turned(self, now: datetime) -> bool:
         """Has a moment passed at which something of this is no more by itself?"""
@@ -87,27 +95,7 @@ class Caller:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A caller as it was read, and by which lines. ``still`` is what must be found again: the key's row and the stamps
-    of the vendor's.
-    """
-
-    caller: Caller
-    key_hash: str
-    still: Mapping[str, bytes | None]
-    generation: int
-
-    def holds(self, key: KeyText, now: datetime) -> bool:
-        """As far as can be told without asking: the same secret, and no moment passed at which something ends."""
-        return (
-            self.generation == lines.generation()
-            and not self.caller.turned(now)
-            and api_key_rules.same(self.key_hash, key.key_hash)
-        )
-
-
-_shelf: OrderedDict[tuple[str, str | None], _Known] = OrderedDict()
+_shelf: OrderedDict[tuple[str, str | None], Caller] = OrderedDict()
 #: When this process last noted a key's use, by its prefix: a known caller does not read it anew.
 _noted: dict[str, datetime] = {}
 
@@ -140,27 +128,56 @@ def likely(key: KeyText, *, code: str | None, now: datetime) -> tuple[Caller, Co
     for itself whether it is, and does nothing otherwise. No query. None where nothing is known.
     """
     known = _known(key, code, now)
-    if known is None or not use_is_noted(known.caller, clock.wall()):
+    if known is None or known.still is None or not use_is_noted(known, clock.wall()):
         return None
-    return known.caller, Condition(statements.UNCHANGED, {**known.still})
+    return known, Condition(statements.UNCHANGED, {**known.still.told})
 
 
-def _known(key: KeyText, code: str | None, now: datetime) -> _Known | None:
+def again(caller: Caller, *, metric: str | None, now: datetime) -> Caller | None:
+    """Who put a question before, as it is now, with the counter of ``metric``: proved by one statement. None where it
+    is to be read anew.
+    """
+    known = _shelf.get(caller.still.name) if caller.still else None
+    if known is None or known.still is not caller.still or not _holds(known, now):
+        return None
+    return _proved(known, metric if metric in _METRICS else None, now)
+
+
+def _known(key: KeyText, code: str | None, now: datetime) -> Caller | None:
     known = _shelf.get((key.prefix, code))
-    return known if known is not None and known.holds(key, now) else None
-
-
-def _proved(known: _Known, metric: str | None, now: datetime) -> Caller | None:
-    """Ask whether all is as it is known, and for the counter; None where something changed."""
-    if metric is None:
-        return known.caller if statements.STILL[False]({**known.still}) else None
-    held = known.caller.state
-    start = counter_start(Metric(metric), held.frame.window(now))
-    rows = statements.STILL[True]({**known.still, "metric": metric, "start": start})
-    if not rows:
+    if known is None or known.still is None or not api_key_rules.same(known.still.key_hash, key.key_hash):
         return None
+    return known if _holds(known, now) else None
+
+
+def _holds(known: Caller, now: datetime) -> bool:
+    """As far as can be told without asking: the same lines, and no moment passed at which something ends."""
+    return known.still is not None and known.still.lines == lines.generation() and not known.turned(now)
+
+
+def _proved(known: Caller, metric: str | None, now: datetime) -> Caller | None:
+    """Ask whether all is as it is known, and for the counter; None where something changed, which is forgotten."""
+    still, held = known.still, known.state
+    if still is None:
+        return None
+    told: dict[str, Any] = {**still.told}
+    if metric is not None:
+        start = counter_start(Metric(metric), held.frame.window(now))
+        told |= {"metric": metric, "start": start}
+    rows = statements.STILL[metric is not None](told)
+    if not rows:
+        _forget(known)
+        return None
+    if metric is None:
+        return known
     used = {} if rows[0].used is None else {(metric, start): rows[0].used}
-    return known.caller.with_state(State(held.frame, held.rights, used))
+    return known.with_state(State(held.frame, held.rights, used))
+
+
+def _forget(known: Caller) -> None:
+    """Unless another thread has read it anew."""
+    if known.still is not None and _shelf.get(known.still.name) is known:
+        _shelf.pop(known.still.name, None)
 
 
 def _read_by_key(
@@ -182,21 +199,24 @@ def _read_by_key(
         last_used_at=row.last_used_at,
         turns_at=turns_at,
         ends_at=row.expires_at,
+        still=_still((key.prefix, code), row, began),
     )
-    if row.version_stamp is not None:
-        _keep((key.prefix, code), _Known(caller, row.key_hash, _still(row), began))
+    if caller.still is not None:
+        _keep(caller.still.name, caller)
     return caller if metric is None else _with_counters(caller, rows, metric)
 
 
-def _keep(name: tuple[str, str | None], known: _Known) -> None:
+def _keep(name: tuple[str, str | None], known: Caller) -> None:
     _shelf[name] = known
     _shelf.move_to_end(name)
     while len(_shelf) > KEPT:
         _shelf.popitem(last=False)
 
 
-def _still(row: Any) -> dict[str, bytes | None]:
+def _still(name: tuple[str, str | None], row: Any, began: int) -> Still | None:
     """What must be found again, ready to be sent; of the key all but ``last_used_at``, which changes every minute."""
+    if row.version_stamp is None:
+        return None
     found = {
         "still_key_id": row.key_id,
         "still_key_name": row.key_name,
@@ -208,7 +228,7 @@ def _still(row: Any) -> dict[str, bytes | None]:
         "stamp_s": row.subscription_stamp,
         "stamp_e": row.version_stamp,
     }
-    return {name: lines.to_wire(value) for name, value in found.items()}
+    return Still(name, row.key_hash, {each: lines.to_wire(value) for each, value in found.items()}, began)
 
 
 def _with_counters(caller: Caller, rows: Sequence[Any], metric: str | None) -> Caller:

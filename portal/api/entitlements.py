@@ -1,16 +1,18 @@
 """What a vendor may do, and asking the gate (LIM-1, LIM-2)."""
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import Field, model_validator
 
+from portal.accounts.callers import Caller, CallingVendor
 from portal.api import operation
 from portal.api.operation import Given, Told, described
 from portal.api.shapes import COUNTED_HERE, Count, FeatureName, MetricName, Period, Text120
 from portal.catalog.rules import Metric, reaches
 from portal.entitlements import gate
-from portal.entitlements.rules import Frame, Rights, Verdict, judge
+from portal.entitlements.rules import Frame, Verdict, judge
 from portal.identity.api_key_rules import Reach
 from portal.kit import clock
 from portal.kit.errors import Invalid
@@ -88,18 +90,20 @@ def _metric() -> str | None:
 @described("What the vendor may do", "Entitlements", answers={200: Entitlements})
 def show() -> Response:
     """Limits and features with the version of the whole, so that a copy can be kept until the version changes."""
-    caller, held = callers.caller(), callers.vendor()
+    return recent.answer(_rights, callers.caller(), callers.vendor())
+
+
+def _rights(caller: Caller, held: CallingVendor) -> dict[str, Any]:
     rights = caller.state.rights
-    answer = jsonify(
-        vendor=held.code,
-        standing=held.standing,
-        version=rights.version,
-        period=period(caller.state.frame),
-        limits=rights.limits,
-        features=rights.features,
-        sources=rights.source,
-    )
-    return recent.keep(answer, caller)
+    return {
+        "vendor": held.code,
+        "standing": held.standing,
+        "version": rights.version,
+        "period": period(caller.state.frame),
+        "limits": rights.limits,
+        "features": rights.features,
+        "sources": rights.source,
+    }
 
 
 def period(frame: Frame) -> dict[str, str] | None:
@@ -135,13 +139,16 @@ def check() -> Response:
         callers.require(Reach.USAGE_WRITE)
         return jsonify(_take(asked, asked.key or header))
     caller = callers.require(Reach.ENTITLEMENTS_READ)
-    if asked.feature is not None:
-        return recent.keep(jsonify(_feature(caller.state.rights, asked.feature, asked.level)), caller)
+    make = _verdict if asked.feature is None else _feature
+    return recent.answer(partial(make, asked), caller, callers.vendor())
+
+
+def _verdict(asked: Question, caller: Caller, held: CallingVendor) -> dict[str, Any]:
     verdict = judge(caller.state, Metric(str(asked.metric)), asked.quantity, clock.business())
-    return recent.keep(jsonify(_said(verdict, caller.state.rights.version)), caller)
+    return _said(verdict, caller.state.rights.version, held)
 
 
-def _said(verdict: Verdict, version: int, *, taken: bool = False) -> dict[str, Any]:
+def _said(verdict: Verdict, version: int, held: CallingVendor, *, taken: bool = False) -> dict[str, Any]:
     return {
         "allowed": verdict.allowed,
         "code": verdict.code,
@@ -153,20 +160,21 @@ def _said(verdict: Verdict, version: int, *, taken: bool = False) -> dict[str, A
         "version": version,
         "taken": taken,
         "replayed": verdict.replayed,
-        "next_url": None if verdict.allowed else upgrade_url(),
+        "next_url": None if verdict.allowed else upgrade_url(held),
     }
 
 
-def _feature(rights: Rights, feature: str, level: str | None) -> dict[str, Any]:
-    held = rights.features.get(feature)
-    allowed = reaches(feature, held, level)
+def _feature(asked: Question, caller: Caller, held: CallingVendor) -> dict[str, Any]:
+    rights, feature = caller.state.rights, str(asked.feature)
+    level_held = rights.features.get(feature)
+    allowed = reaches(feature, level_held, asked.level)
     return {
         "allowed": allowed,
         "code": None if allowed else "feature_missing",
         "feature": feature,
-        "level": held,
+        "level": level_held,
         "version": rights.version,
-        "next_url": None if allowed else upgrade_url(),
+        "next_url": None if allowed else upgrade_url(held),
     }
 
 
@@ -182,9 +190,9 @@ def _take(asked: Question, key: str | None) -> dict[str, Any]:
         verdict = gate.admit(
             held.id, Metric(asked.metric), asked.quantity, key=key, now=clock.business(), subject=asked.subject
         )
-    return _said(verdict, callers.caller().state.rights.version, taken=True)
+    return _said(verdict, callers.caller().state.rights.version, held, taken=True)
 
 
-def upgrade_url() -> str:
+def upgrade_url(held: CallingVendor) -> str:
     """Where the vendor's people can choose more."""
-    return full_address(current_app, "vendor_plans.index", code=callers.vendor().code)
+    return full_address(current_app, "vendor_plans.index", code=held.code)

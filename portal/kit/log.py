@@ -23,6 +23,13 @@ def new_request_id() -> str:
     return f"{random.getrandbits(64):016x}"
 
 
+def follow(given: str) -> str:
+    """The id of the request that begins: the one that came with it, where that is one."""
+    known = given if given.isalnum() and len(given) <= 32 else new_request_id()
+    request_id.set(known)
+    return known
+
+
 def _redact(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     for key in event.keys() & SECRET_KEYS:
         event[key] = "…"

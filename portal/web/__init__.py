@@ -73,8 +73,9 @@ DOORS: tuple[str, ...] = (
 
 def register(app: Flask) -> None:
     """Hang every door into the app."""
-    from portal.web import ops
+    from portal.web import again, ops
 
     ops.init_app(app)
+    again.init_app(app)
     for door in DOORS:
         app.register_blueprint(importlib.import_module(f"portal.web.{door}").blueprint)

@@ -195,14 +195,14 @@ def test_an_answer_that_was_asked_for_before_a_change_is_not_kept_after_it(
     kept: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change is committed and heard of between the statement and the keeping."""
-    keep = recent.keep
+    answer = recent.answer
 
     def late(*given: object) -> object:
-        monkeypatch.setattr(recent, "keep", keep)
+        monkeypatch.setattr(recent, "answer", answer)
         elsewhere("UPDATE vendors SET blocked_at = created_at")
-        return keep(*given)  # type: ignore[arg-type]
+        return answer(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recent, "keep", late)
+    monkeypatch.setattr(recent, "answer", late)
     assert kept(quantity=2, **ORDERS).status_code == 200
     assert kept(quantity=2, **ORDERS).status_code == 403
 

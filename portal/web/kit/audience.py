@@ -106,8 +106,8 @@ def api(
     ``billing``: tokens of scope billing reach it too (ACC-2). ``counts`` says, before anybody is known, which metric's
     counter the view will want, so that one statement brings both. ``feature`` (and ``level``): only where the plan has
     it, whoever calls. ``proves``: the view does what it does with ``callers.likely()`` in a statement that proves the
-    caller, and otherwise lets ``callers.caller()`` look. ``recent``: the view hands answers that follow from the
-    question and the caller alone to ``recent.keep``.
+    caller, and otherwise lets ``callers.caller()`` look. ``recent``: the view gives answers that follow from the
+    question and the caller alone by ``recent.answer``.
     """
     return _declare(
         Audience(Side.API, role, needs, frozenset(), frozenset(reach), billing, counts, feature, level, proves, recent)

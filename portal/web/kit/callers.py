@@ -7,7 +7,7 @@ that reads and writes are alike and nobody has to look into a body to know whose
 from collections.abc import Iterable
 from dataclasses import replace
 
-from flask import Response, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import OperationalError
 
 from portal.accounts import callers
@@ -96,27 +96,11 @@ def actor() -> Actor:
     return caller().actor
 
 
-def recently(declared: Audience) -> Response | None:
-    """What this caller was answered a moment ago, where it says that this will do; counts the request. None where it
-    must be asked.
-    """
-    kept = recent.find() if declared.recent else None
-    if kept is None:
-        return None
-    _count(kept.caller)
-    return recent.with_age(kept)
-
-
-def admit(declared: Audience) -> CallingVendor | Response:
-    """Let the caller in and say for which vendor, or raise why not; counts the request. Where all is as it was when
-    the same was asked before, the answer of then.
-    """
+def admit(declared: Audience) -> CallingVendor:
+    """Let the caller in and say for which vendor, or raise why not; counts the request."""
     found = _prove(declared)
     g.caller = found
     _count(found)
-    if declared.recent and (again := recent.same(found)) is not None:
-        _note_use(found)
-        return again
     held = _passed(found, declared)
     _note_use(found)
     return held
@@ -133,17 +117,23 @@ def _prove(declared: Audience) -> Caller:
     try:
         return _known(declared)
     except Unauthenticated:
-        _rates().hit(f"wrong:{request.remote_addr}", WRONG_PROOFS)
+        rates: Rates = current_app.extensions["portal_rates"]
+        rates.hit(f"wrong:{request.remote_addr}", WRONG_PROOFS)
         raise
 
 
 def _known(declared: Audience) -> Caller:
     sent: dict[str, str] = request.environ
+    asked = recent.asked_here() if declared.recent else None
+    if asked is not None and asked.proved is not None:
+        return asked.proved
     kind, _, proof = sent.get("HTTP_AUTHORIZATION", "").partition(" ")
     if kind.lower() != "bearer" or not proof:
         raise Unauthenticated(N_("Send an API key or an access token: Authorization: Bearer …"))
     now, code = clock.business(), sent.get("HTTP_X_VENDOR")
     metric = declared.counts() if declared.counts else None
+    if asked is not None:
+        asked.metric = metric
     if not proof.startswith("vp_"):
         found = callers.by_token(tokens.verify_access(proof), metric=metric, now=now)
         return _of_that_vendor(found, code)
@@ -165,20 +155,24 @@ def _of_that_vendor(found: Caller, code: str | None) -> Caller:
 
 
 def _count(found: Caller) -> None:
-    config = current_app.extensions["portal_config"]
-    if not config.ratelimit_enabled:
-        return
-    limit = config.api_requests_per_minute * (PLATFORM_TIMES if found.platform else 1)
     try:
-        g.rate = _rates().hit(found.rate_key, limit)
+        g.rate = count(current_app, found)
     except TooMany as error:
-        g.rate = Standing(limit, 0, error.retry_after)
+        g.rate = Standing(_limit(current_app, found), 0, error.retry_after)
         raise
 
 
-def _rates() -> Rates:
-    rates: Rates = current_app.extensions["portal_rates"]
-    return rates
+def count(app: Flask, found: Caller) -> Standing | None:
+    """Count a request of the caller's; None where nothing is counted. Raises TooMany above the limit."""
+    if not app.extensions["portal_config"].ratelimit_enabled:
+        return None
+    rates: Rates = app.extensions["portal_rates"]
+    return rates.hit(found.rate_key, _limit(app, found))
+
+
+def _limit(app: Flask, found: Caller) -> int:
+    each: int = app.extensions["portal_config"].api_requests_per_minute
+    return each * (PLATFORM_TIMES if found.platform else 1)
 
 
 def _check_reach(found: Caller, declared: Audience) -> None:
@@ -279,16 +273,19 @@ def _note_use(found: Caller) -> None:
 
 
 def _say_rate(response: Response) -> Response:
-    rate: Standing | None = g.get("rate")
-    if rate is not None:
-        response.headers.extend(
-            [
-                ("RateLimit-Limit", str(rate.limit)),
-                ("RateLimit-Remaining", str(rate.remaining)),
-                ("RateLimit-Reset", str(rate.reset)),
-            ]
-        )
+    response.headers.extend(rate_headers(g.get("rate")))
     return response
+
+
+def rate_headers(rate: Standing | None) -> list[tuple[str, str]]:
+    """How many requests the caller may send still; nothing where that is not counted."""
+    if rate is None:
+        return []
+    return [
+        ("RateLimit-Limit", str(rate.limit)),
+        ("RateLimit-Remaining", str(rate.remaining)),
+        ("RateLimit-Reset", str(rate.reset)),
+    ]
 
 
 def init_app(app: HookedFlask) -> None:

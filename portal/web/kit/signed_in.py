@@ -4,7 +4,7 @@ import hashlib
 from contextlib import AbstractContextManager
 from typing import Any
 
-from flask import Response, current_app, g, request, session, url_for
+from flask import current_app, g, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
@@ -110,27 +110,19 @@ class LeadElsewhere(Exception):
         super().__init__(reason)
 
 
-def guard() -> Response | None:
-    """Before every view: refuse what declares no audience, check the declared one, enter the tenant.
-
-    Gives an answer only where a program may have one of before again.
-    """
+def guard() -> None:
+    """Before every view: refuse what declares no audience, check the declared one, enter the tenant."""
     if request.endpoint is None or request.endpoint == "static":
-        return None
+        return
     declared = audience.of(current_app.view_functions.get(request.endpoint))
     if declared is None:
         raise Forbidden
     g.audience = declared
     if declared.side == Side.PUBLIC:
-        return None
+        return
     if declared.side == Side.API:
-        if (again := callers.recently(declared)) is not None:
-            return again
-        admitted = callers.admit(declared)
-        if isinstance(admitted, Response):
-            return admitted
-        _enter(tenancy.scoped(admitted.id))
-        return None
+        _enter(tenancy.scoped(callers.admit(declared).id))
+        return
     who = person()
     if declared.side == Side.STAFF:
         _check_staff(who, declared)
@@ -138,7 +130,6 @@ def guard() -> Response | None:
     elif declared.side == Side.VENDOR:
         _check_vendor(who, declared)
         _enter(tenancy.scoped(vendor().id))
-    return None
 
 
 def _check_staff(who: Visitor, declared: Audience) -> None:

@@ -28,7 +28,7 @@ TEST = "test.sent"
 KINDS: Mapping[str, str] = MappingProxyType(
     {
         "subscription.changed": N_("The plan, its state, its price or its period has changed"),
-        "credits.changed": N_("Credits were granted, bought, adjusted, given back or have expired; using them is not told"),
+        "credits.changed": N_("Credits were granted, bought, adjusted, given back or expired; using them is not told"),
         "usage.alert": N_("50, 80 or 100 percent of a limit is used"),
         "entitlements.changed": N_("Limits or features have changed"),
         "addon.changed": N_("An add-on was added, resized, cancelled or kept, or its payment failed or came"),

@@ -33,11 +33,14 @@ class MailboxRow:
 
 @dataclass(frozen=True, slots=True)
 class MailDomain:
-    """A domain that there is a package for: mailboxes can be made when it is ``ready``."""
+    """A domain that there is a package for: mailboxes can be made when it is ``ready``, which takes a package that is
+    ``set_up`` and a name that works.
+    """
 
     domain_id: int
     name: str
     shown: str
+    set_up: bool
     ready: bool
     addon_id: int
 
@@ -77,12 +80,12 @@ def domains(vendor_id: int) -> list[MailDomain]:
     mine = (Domain.vendor_id == vendor_id, Domain.id.in_(by_domain), Domain.removed_at.is_(None))
     rows = db.session.execute(select(Domain.id, Domain.name, Domain.shown, Domain.state).where(*mine))
     works = (DomainState.ACTIVE, DomainState.FAILING)
-    return [
-        MailDomain(
-            r.id, r.name, r.shown, by_domain[r.id].status == AddonStatus.ACTIVE and r.state in works, by_domain[r.id].id
-        )
-        for r in sorted(rows, key=lambda row: row.name)
-    ]
+    found = []
+    for row in sorted(rows, key=lambda row: row.name):
+        package = by_domain[row.id]
+        set_up = package.status == AddonStatus.ACTIVE
+        found.append(MailDomain(row.id, row.name, row.shown, set_up, set_up and row.state in works, package.id))
+    return found
 
 
 def package_of(vendor_id: int, domain_id: int) -> int | None:

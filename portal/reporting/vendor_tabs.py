@@ -41,7 +41,7 @@ ACTS = rows_of(AuditEntry)
 
 @dataclass(frozen=True, slots=True)
 class AddonRow:
-    """An add-on of the vendor; ``amount`` is for one piece and a whole cycle, None where nothing is paid for it."""
+    """An add-on of the vendor; ``amount`` is for all pieces and a whole cycle, None where nothing is paid for it."""
 
     id: int
     name: str
@@ -76,7 +76,7 @@ def addons(vendor_id: int) -> list[AddonRow]:
     return [
         AddonRow(
             r.id, r.name, r.variant, Origin(r.origin), AddonStatus(r.status), r.quantity, r.config,
-            Money(r.amount_minor, r.currency) if r.amount_minor is not None else None,
+            Money(r.amount_minor * r.quantity, r.currency) if r.amount_minor is not None else None,
             Cycle(r.cycle) if r.cycle else None, r.provider, r.period_end, r.ends_at, r.created_at,
         )
         for r in db.session.execute(statement)

@@ -1,16 +1,20 @@
 """The pages of domains and mailboxes: states in words, refusals at their fields, and how many statements they take."""
 
+import re
+
 import pytest
 from flask.testing import FlaskClient
 
-from portal.addons import domain_names, domains
-from portal.addons.models import Domain
+from portal.addons import domain_names, domains, provisioning_staff
+from portal.addons.models import Domain, VendorAddon
 from portal.kit import clock, jobs
 from portal.kit.actor import SYSTEM
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
+from tests.addons import factory
 from tests.addons.test_domains import active, add, row, set_records, with_places
 from tests.addons.test_mailboxes import SECRET, make, ready
+from tests.addons.test_mailboxes import package as mail_package
 from tests.support import people
 from tests.support.far_servers import Mailcow, Namecheap
 from tests.support.name_server import NameServer
@@ -53,6 +57,24 @@ def test_a_plan_that_includes_one_says_so(client: FlaskClient) -> None:
     who = people.sign_up(client, tier="professional", business="Kilim House")
     told = page(client, who)
     assert "Your plan includes one." in told and "Set it up now" in told and "€15" not in told
+
+
+def test_the_included_one_is_set_up_from_there_and_offered_once(client: FlaskClient) -> None:
+    who = people.sign_up(client, tier="professional", business="Kilim House")
+    html = client.get(f"/vendor/{who.code}/domains").get_data(as_text=True)
+    found = re.search(r'href="([^"]*/addons/included/\d+)"', html)
+    assert found, "the button leads to the form, not to the list of everything"
+    form = text_of(client.get(found.group(1), headers=PARTIAL))
+    assert "For a name that you have already" in form and "registered and renewed" not in form
+    full = text_of(client.get(f"/vendor/{who.code}/domains/new", headers=PARTIAL))
+    assert "Your plan includes a domain that is not set up yet" in full and "no place" not in full
+    assert post(client, found.group(1), {"domain": "www.myshop.com"}).status_code == 303
+    jobs.run_all()
+    full = text_of(client.get(f"/vendor/{who.code}/domains/new", headers=PARTIAL))
+    assert "not set up yet" not in full and "All places for domains of your own are taken" in full
+    assert "Each further domain is an add-on for €15 per year." in full
+    steps = text_of(client.get(f"/vendor/{who.code}/addons/{db.session.query(VendorAddon.id).scalar()}/steps"))
+    assert "Custom domain" in steps and "www.myshop.com" in steps, "of several add-ons it says which one"
 
 
 def test_a_name_is_added_and_its_records_are_shown(client: FlaskClient, ada: Someone, names: NameServer) -> None:
@@ -181,6 +203,20 @@ def test_mailboxes_are_made_by_the_page_and_no_password_comes_back(
     assert full.status_code == 403 and "A larger email package has room for more." in text_of(full)
     assert "All addresses of your email package are taken" in text_of(full)
     assert SECRET not in full.get_data(as_text=True)
+
+
+def test_mail_that_staff_set_up_waits_for_the_name_and_says_so(client: FlaskClient, ada: Someone) -> None:
+    """Without a mail server the package is done by hand; until the name works the page leads to its records."""
+    add(ada)
+    _package, run = mail_package(ada)
+    (task,) = factory.steps(run)
+    with unit_of_work():
+        provisioning_staff.complete(task.id, note="Made", actor=SYSTEM, now=clock.business())
+    told = page(client, ada, "mailboxes")
+    assert "www.myshop.com does not work yet" in told and "See its records" in told
+    assert "is being set up" not in told and "in a minute" not in told and "We make your addresses by hand" not in told
+    part = text_of(client.get(f"/vendor/{ada.code}/mailboxes", headers=PARTIAL))
+    assert "No mailboxes yet" in part and "See the add-ons" not in part, "the list alone says the same"
 
 
 def statements(client: FlaskClient, path: str, **headers: str) -> int:

@@ -20,6 +20,7 @@ from portal.subscriptions.models import SubscriptionEvent
 from portal.subscriptions.queries import overview
 from portal.subscriptions.rules import usage_window
 from portal.usage import service as usage
+from tests.addons.buying import price_of
 from tests.reporting import factory, paid
 from tests.reporting.paid import PARTIAL
 from tests.support import people
@@ -151,6 +152,21 @@ def test_usage_says_why_and_draws_the_month(client, admin):
     assert queries_of(admin, f"{base}/usage-graph?what=orders", headers=PARTIAL) == 3
     # Without a script the graph comes along with the tab; with one it fetches itself.
     assert "usage-chart" not in admin.get(f"{base}/tabs/usage", headers=PARTIAL).get_data(as_text=True)
+
+
+def test_the_price_of_an_add_on_is_that_of_all_pieces(client, admin):
+    """Three times 5.00, as the vendor reads it."""
+    trial = people.register()
+    with unit_of_work() as session:
+        product = session.query(AddonProduct).filter_by(code="extra-storage").one()
+        session.add(
+            VendorAddon(
+                vendor_id=trial.vendor_id, addon_id=product.id, origin="bought", provider="stripe", status="active",
+                price_id=price_of("extra-storage"), quantity=3, config={}, created_at=clock.business(),
+            )
+        )  # fmt: skip
+    words = text_of(admin.get(f"/admin/vendors/{trial.vendor_id}?tab=add-ons"))
+    assert "Extra storage × 3" in words and "€15/month" in words and "€5/month" not in words
 
 
 def test_an_add_on_and_an_invitation_are_listed(client, admin):

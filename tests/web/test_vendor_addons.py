@@ -102,6 +102,29 @@ def test_storage_from_the_form_to_stripe(client: FlaskClient, sandbox: Sandbox) 
     assert left.status_code == 303 and str(left.location).startswith(sandbox.url)
 
 
+def test_more_storage_is_said_to_be_there_at_once(client: FlaskClient, sandbox: Sandbox, paying: Someone) -> None:
+    """Nothing is set up for storage, so nobody is told to wait for it."""
+    shown = post(client, way(paying, "extra-storage"), {"quantity": "1"})
+    sent = hidden(shown.get_data(as_text=True)) | {"quantity": "1"}
+    assert post(client, way(paying, "extra-storage"), sent).status_code == 303
+    settle(sandbox, client)
+    change = f"/vendor/{paying.code}/addons/{db.session.query(VendorAddon.id).scalar()}/change"
+    shown = post(client, change, {"quantity": "3"})
+    assert "Then 30 GB · €15 per month" in text_of(shown)
+    assert post(client, change, hidden(shown.get_data(as_text=True))).status_code == 303
+    told = text_of(client.get(f"/vendor/{paying.code}/addons"))
+    assert "Done. You have 30 GB now." in told and "being set up" not in told
+
+
+def test_a_plan_that_has_ended_brings_nothing(client: FlaskClient) -> None:
+    who = people.sign_up(client, tier="professional")
+    version = subscriptions.held(who.vendor_id).version
+    db.session.rollback()
+    assert post(client, f"/vendor/{who.code}/cancel", {"base_version": version}).status_code == 303
+    told = text_of(client.get(f"/vendor/{who.code}/addons"))
+    assert "Included" not in told and "Add-ons come on top of an active plan." in told
+
+
 def test_the_success_page_is_true_before_the_event(client: FlaskClient, sandbox: Sandbox) -> None:
     who = owner(client, tier="essential")
     paid = pays(buys_domain(client, who), own_card(3))

@@ -16,6 +16,7 @@ from portal.notifications.models import SentMail
 from portal.subscriptions import dunning, queries
 from portal.subscriptions.history import lock
 from portal.subscriptions.rules import Provider, Status
+from tests.addons import factory
 from tests.kit.conftest import pass_time
 from tests.reporting.paid import PARTIAL, sent
 from tests.support import people
@@ -57,6 +58,19 @@ def test_it_says_what_happens_and_what_does_not(client: FlaskClient, paying: Som
     assert "Nothing is deleted." in words and "What is paid for this period is not paid back." in words
     assert "until 28 February 2027 you can take it back" in words
     assert "It costs too much" in words and "We read every line." in words
+    assert "Your add-ons" not in words
+
+
+def test_it_says_what_becomes_of_add_ons_and_of_mail(client: FlaskClient, paying: Someone) -> None:
+    """Mailboxes are deleted when they end, so nobody is told that nothing is deleted."""
+    factory.addon(paying.vendor_id, factory.product("storage"))
+    told = text_of(opened(client, paying))
+    assert "Your add-ons end with the plan: Shop window. One that is paid for longer stays until" in told
+    assert "Nothing is deleted." in told
+    factory.addon(paying.vendor_id, factory.product("mailboxes"))
+    told = text_of(opened(client, paying))
+    assert "Mailboxes that end are deleted with their mail." in told and "Nothing is deleted." not in told
+    assert "Your data, your invoices and bought credits stay" in told
 
 
 def test_cancelled_the_billing_page_says_until_when_and_takes_it_back(

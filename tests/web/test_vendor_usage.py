@@ -60,6 +60,11 @@ def test_a_new_vendor_is_told_what_will_be_here(client: FlaskClient) -> None:
     assert "Nothing was counted" in page(client, who, what="conversations")
 
 
+def test_without_a_plan_no_limit_is_spoken_of(client: FlaskClient) -> None:
+    words = page(client, people.sign_up(client, tier=None))
+    assert "Limits come with a plan." in words and "limits nothing" not in words
+
+
 def test_the_graph_tells_days_and_the_month_before(client: FlaskClient, travel: Travel) -> None:
     who = people.sign_up(client)
     never_ends(who)

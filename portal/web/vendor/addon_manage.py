@@ -163,6 +163,8 @@ def _changed(vendor: VendorAtDoor, had: Had, wish: Wish) -> Response:
         message = _("The change happens with the next period. Until then you can take it back.")
     elif made.state == "awaiting_payment":
         message = _("Your card must be confirmed first. Until then it stays as it is.")
+    elif had.provisioning == "storage":  # there at once: nothing is set up anywhere
+        message = _("Done. You have %(size)s now.", size=words.size("storage", "", wish.quantity, had.grants))
     else:
         message = _("Done. It is being set up.")
     flash(message, "success")

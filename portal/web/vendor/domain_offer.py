@@ -18,30 +18,38 @@ WHAT = "upsell:domain"
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """``price`` in words (€15 per year); ``included``: the plan brings one already. ``href``: where it is had."""
+    """``price`` in words (€15 per year); ``included``: the plan brings one that nobody has set up yet; ``had``: the one
+    that it brings is set up already, or on its way. ``href``: where it is had.
+    """
 
     price: str
     included: bool
+    had: bool
     href: str
     dismissed: bool
 
 
 def of(vendor: VendorAtDoor, user_id: int) -> Offer | None:
-    """What can be offered to this person, or nothing: three statements."""
+    """What can be offered to this person, or nothing: three statements, four where the plan brings one."""
     held = subscriptions.overview(vendor.id)
     currency = held.amount.currency if held and held.amount else "EUR"
     cards = queries.shelf(held.tier_id if held else None, currency)
     card = next((c for c in cards if c.provisioning == "domain" and (c.is_sold or c.included)), None)
     if card is None or not at_least(vendor.role, Role.MANAGER):
         return None
-    return Offer(_price(card), bool(card.included), _href(vendor, card), WHAT in dismissals.of(vendor.id, user_id))
+    had = bool(card.included) and card.code in queries.included_had(vendor.id)
+    waits = bool(card.included) and not had
+    dismissed = WHAT in dismissals.of(vendor.id, user_id)
+    return Offer(_price(card), waits, had, _href(vendor, card, waits), dismissed)
 
 
 def _price(card: Card) -> str:
     return addon_words.price_of(card) if card.options else ""
 
 
-def _href(vendor: VendorAtDoor, card: Card) -> str:
-    if card.included:
+def _href(vendor: VendorAtDoor, card: Card, waits: bool) -> str:
+    if waits:
+        return url_for("vendor_addons.included_form", code=vendor.code, product_id=card.id)
+    if not card.is_sold:
         return url_for("vendor_addons.index", code=vendor.code)
     return url_for("vendor_addons.add", code=vendor.code, product_id=card.id)

@@ -10,6 +10,7 @@ from wtforms import HiddenField, RadioField, SelectChoice, TextAreaField
 from wtforms.validators import AnyOf, Length, Optional, Regexp
 
 from portal.accounts.queries import VendorAtDoor
+from portal.addons import queries as addons
 from portal.identity.rules import Role
 from portal.kit import clock
 from portal.kit.errors import Conflict, Invalid, Unavailable
@@ -22,7 +23,7 @@ from portal.subscriptions.rules import ChangeState, Feedback
 from portal.subscriptions.states import Event, allowed
 from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.audience import Needs
-from portal.web.kit.filters import day, money
+from portal.web.kit.filters import day, money, translated
 from portal.web.kit.forms import Form
 
 blueprint = Blueprint("vendor_ending", __name__)
@@ -165,7 +166,10 @@ def _show(vendor: VendorAtDoor, filled: CancelForm, status: int = 200) -> Respon
     if not filled.base_version.data:
         filled.base_version.data = str(held.version) if held else "0"
     under_way = held is not None and held.pending is not None and held.pending.state != ChangeState.SCHEDULED
+    leaving = _leaving(held)
+    had = [addon for addon in addons.of_vendor(vendor.id, clock.business()) if not addon.is_over] if leaving else []
     return responder.respond(
-        TEMPLATE, "modal", status=status, vendor=vendor, held=held, leaving=_leaving(held), form=filled,
-        under_way=under_way,
+        TEMPLATE, "modal", status=status, vendor=vendor, held=held, leaving=leaving, form=filled, under_way=under_way,
+        had=list(dict.fromkeys(translated(addon.name) for addon in had)),
+        with_mail=any(addon.provisioning == "mailboxes" for addon in had),
     )  # fmt: skip

@@ -45,7 +45,7 @@ def index(code: str) -> Response:
     """All mailboxes; as a fragment the list."""
     vendor = signed_in.vendor()
     rows = mailbox_queries.of_vendor(vendor.id)
-    places = None if responder.is_partial() else mailbox_queries.domains(vendor.id)
+    places = mailbox_queries.domains(vendor.id) if not rows or not responder.is_partial() else None
     counted = None if responder.is_partial() else gate.check(vendor.id, Metric.MAILBOXES, 0, now=clock.business())
     return responder.respond(
         TEMPLATE, "mailboxes", vendor=vendor, rows=rows, places=places, counted=counted, changed=CHANGED,

@@ -19,7 +19,7 @@ from portal.kit.errors import TooMany
 from portal.web import ops
 from portal.web.kit import audience, callers, recent
 from portal.web.kit.rates import Standing
-from portal.web.kit.recent import Headers, Kept, Question
+from portal.web.kit.recent import Kept, Question
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -68,7 +68,7 @@ class Again:
         """The app; what it answers is kept where its view says how to."""
         environ[recent.PLACE] = asked
 
-        def begin(status: str, headers: Headers, *more: Any) -> Any:
+        def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             kept, asked.kept = asked.kept, None
             if kept is not None and status == ANSWERED:
                 recent.put(kept, headers)
@@ -82,7 +82,9 @@ def _is_noted(asked: Question) -> bool:
     return asked.proved is None or use_is_noted(asked.proved, clock.wall())
 
 
-def _own_headers(kept: Kept, asked: Question, environ: "WSGIEnvironment", rate: Standing | None) -> Headers:
+def _own_headers(
+    kept: Kept, asked: Question, environ: "WSGIEnvironment", rate: Standing | None
+) -> list[tuple[str, str]]:
     length, given = str(len(kept.body)), environ.get("HTTP_X_REQUEST_ID", "")
     own = [("Content-Length", length), ("X-Request-Id", log.follow(given)), *callers.rate_headers(rate)]
     return own if asked.proved else [*own, ("Age", str(int(kept.age(asked))))]

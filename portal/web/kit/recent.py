@@ -16,9 +16,10 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -41,7 +42,7 @@ _PARTS = (
 )  # fmt: skip
 #: Headers that are each answer's own.
 _OWN = frozenset({"content-length", "x-request-id", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "age"})
-Headers = list[tuple[str, str]]
+Headers = tuple[tuple[str, str], ...]
 #: Makes an answer of who asks and for whom, and of nothing else but the question that it was made for, and the time.
 Make = Callable[[Caller, CallingVendor], dict[str, Any]]
 
@@ -73,7 +74,7 @@ class Kept:
     vendor: CallingVendor
     make: Make
     question: Question
-    headers: Headers = field(default_factory=list)
+    headers: Headers = ()
 
     def age(self, asked: Question) -> float:
         """In seconds, by the clock that moved more."""
@@ -175,10 +176,16 @@ def answer(make: Make, caller: Caller, vendor: CallingVendor) -> Response:
     return made
 
 
-def put(kept: Kept, headers: Headers) -> None:
+def put(kept: Kept, headers: Iterable[tuple[str, str]]) -> None:
     """Keep an answer that left with these headers."""
-    lasting = [header for header in headers if header[0].lower() not in _OWN]
-    _shelf[kept.question.name] = replace(kept, headers=lasting)
+    lasting = tuple(header for header in headers if header[0].lower() not in _OWN)
+    _shelf[kept.question.name] = replace(kept, headers=_shared(lasting))
     _shelf.move_to_end(kept.question.name)
     while len(_shelf) > KEPT:
         _shelf.popitem(last=False)
+
+
+@lru_cache(maxsize=64)
+def _shared(headers: Headers) -> Headers:
+    """The same ones for all answers that have the same; mostly all have."""
+    return headers

@@ -55,7 +55,7 @@ def test_before_the_first_charge_the_rate_is_known_from_the_empty_invoice_or_tax
 ) -> None:
     """€99.00 and 19 % of it, €18.81, are €117.81."""
     page = billing(client, taxed.code)
-    assert "Next charge: €117.81 on 29 January 2027" in page and "€18.81 tax is counted in." in page
+    assert "Next charge: €117.81 on 29 January 2027" in page and "€99.00 and €18.81 tax." in page
     with unit_of_work() as session:
         session.execute(delete(InvoiceTax))
     assert "Next charge: €99.00 plus tax on 29 January 2027" in billing(client, taxed.code)
@@ -68,20 +68,29 @@ def test_before_the_first_charge_the_rate_is_known_from_the_empty_invoice_or_tax
 def test_what_is_named_is_what_is_charged(
     client: FlaskClient, sandbox: Sandbox, travel: Travel, taxed: Someone
 ) -> None:
-    """€117.81 (as above) less €100.00 from the balance, which pays for tax, too: €17.81. Essential: €49.00 and 19 % of
-    it, €9.31, are €58.31.
+    """€117.81 (as above) less €100.00 from the balance, which pays for tax, too: €17.81. With €5.00 owed: €122.81.
+    Essential: €49.00 and 19 % of it, €9.31, are €58.31.
     """
     lives_on(sandbox, client, travel, days=15)
     assert "Next charge: €117.81 on 28 February 2027" in billing(client, taxed.code)
     in_stripes_dashboard(sandbox, taxed, -100_00)
     settle(sandbox, client)
     page = billing(client, taxed.code)
-    assert "Next charge: €17.81 on 28 February 2027" in page and "€100.00 of the price comes from your balance" in page
+    assert (
+        "Next charge: €17.81 on 28 February 2027" in page
+        and "€99.00 and €18.81 tax, less €100.00 from your balance." in page
+    )
     assert "28 February 2027, €17.81" in text_of(client.get(f"/vendor/{taxed.code}/plans"))
     assert "next charge €17.81 on 28 February 2027" in text_of(client.get("/dashboard"))
     lives_on(sandbox, client, travel, days=30)
     newest = db.session.scalars(select(Invoice).order_by(Invoice.id.desc()).limit(1)).one()
     assert (newest.total_minor, newest.paid_minor) == (117_81, 17_81)
+    in_stripes_dashboard(sandbox, taxed, 5_00)
+    settle(sandbox, client)
+    page = billing(client, taxed.code)
+    assert "Next charge: €122.81" in page and "€99.00, €18.81 tax, and €5.00 still owed from before." in page
+    in_stripes_dashboard(sandbox, taxed, 0)
+    settle(sandbox, client)
     goes_down(taxed)
     assert "Next charge: €58.31 on 29 March 2027" in billing(client, taxed.code)
 
@@ -107,7 +116,7 @@ def test_by_transfer_it_is_what_the_proforma_will_ask_for(client: FlaskClient, b
     assert "Next transfer: €117.81, due on 28 February 2027" in billing(client, who.code)
     rate("DE", 2100, date(2027, 2, 28))
     page = billing(client, who.code)
-    assert "Next transfer: €119.79, due on 28 February 2027" in page and "€20.79 tax is counted in." in page
+    assert "Next transfer: €119.79, due on 28 February 2027" in page and "€99.00 and €20.79 tax." in page
     steps.lives_on(travel, days=17, step=24 * 17)
     asked = db.session.scalars(select(BankTransfer.asked_minor).order_by(BankTransfer.id.desc()).limit(1)).one()
     assert asked == 119_79

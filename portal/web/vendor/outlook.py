@@ -21,6 +21,12 @@ class Charge:
     owed: Money
     tax: Money | None
 
+    @property
+    def net(self) -> Money:
+        """The prices alone."""
+        whole = self.amount + self.used - self.owed
+        return whole - self.tax if self.tax else whole
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:

@@ -106,6 +106,13 @@ def test_what_stands_there_instead_is_named(
     assert "Works" in told and "Main address" in told and "There stands" not in told
 
 
+def test_silence_is_not_told_as_something_missing(client: FlaskClient, ada: Someone, names: NameServer) -> None:
+    domain_id = add(ada)
+    names.says = "SERVFAIL"
+    told = post(client, f"/vendor/{ada.code}/domains/{domain_id}/check", {}, follow_redirects=True)
+    assert "DNS did not answer, so nothing has changed." in text_of(told) and "still missing" not in text_of(told)
+
+
 @pytest.mark.parametrize(
     ("typed", "says"),
     [

@@ -24,6 +24,7 @@ from tests.support.people import Someone, text_of
 from tests.support.servers import Sandbox
 from tests.support.stories import settle
 from tests.support.travel import Travel
+from tests.web.test_vendor_addons import hidden, way
 from tests.web.test_vendor_change import paying
 from tests.web.test_vendor_checkout import member
 
@@ -96,6 +97,25 @@ def test_cancelled_the_billing_page_says_until_when_and_takes_it_back(
     assert "Next charge: €99.00 on 28 February 2027" in page and "Cancel subscription" in page
     assert stays(client, paying).status_code == 303, "the second click"
     assert not now(paying).at_period_end
+
+
+def test_going_on_means_it_though_add_ons_told_their_own_meanwhile(
+    client: FlaskClient, sandbox: Sandbox, paying: Someone
+) -> None:
+    """Cancelling reaches the add-ons that are charged along a moment later, when the page already shows its button."""
+    shown = people.post(client, way(paying, "extra-storage"), {"quantity": "1"}).get_data(as_text=True)
+    assert people.post(client, way(paying, "extra-storage"), hidden(shown) | {"quantity": "1"}).status_code == 303
+    settle(sandbox, client)
+    leaves(client, paying)
+    seen = queries.held(paying.vendor_id).version
+    settle(sandbox, client)
+    assert queries.held(paying.vendor_id).version > seen, "the add-on's end was written down"
+    answer = people.post(client, f"/vendor/{paying.code}/resume", {"base_version": seen})
+    assert answer.status_code == 303, text_of(answer)
+    settle(sandbox, client)
+    assert not now(paying).at_period_end
+    mine = text_of(client.get(f"/vendor/{paying.code}/addons"))
+    assert "Extra storage 10 GB Active" in mine and "Next billing: 28 February 2027" in mine
 
 
 def test_while_it_is_cancelled_the_tier_cannot_change(client: FlaskClient, sandbox: Sandbox, paying: Someone) -> None:

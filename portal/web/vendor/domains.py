@@ -9,6 +9,7 @@ from portal.accounts.queries import VendorAtDoor
 from portal.addons import availability as names
 from portal.addons import domain_checks, domain_names, domain_queries, domains, mailbox_queries, platform_address
 from portal.addons.domain_queries import DomainRow
+from portal.addons.domain_rules import Verdict
 from portal.addons.rules import DomainState
 from portal.catalog.rules import Metric
 from portal.entitlements import gate
@@ -101,6 +102,9 @@ def check(code: str, domain_id: int) -> Response:
     here = url_for("vendor_domains.index", code=vendor.code)
     if looked.state == DomainState.ACTIVE:
         return responder.done(here, _("We have looked: everything is right."), CHANGED)
+    if all(found.verdict == Verdict.UNKNOWN for found in looked.checks):
+        told = _("DNS did not answer, so nothing has changed. We ask again by ourselves.")
+        return responder.done(here, told, CHANGED, level="warning")
     return responder.done(here, _("We have looked. The list shows what is still missing."), CHANGED, level="info")
 
 

@@ -15,6 +15,7 @@ from portal.identity.rules import Role
 from portal.kit import clock
 from portal.kit.errors import Conflict, Invalid, Unavailable
 from portal.kit.text import N_
+from portal.kit.unit_of_work import end_reading
 from portal.subscriptions import ending_flows
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.endings import COMMENT_MAX, Wish
@@ -120,12 +121,26 @@ def resume(code: str) -> Response:
     if version is None:
         raise Invalid(fields={"base_version": N_("Load the page again.")})
     try:
-        ending_flows.resume(vendor.id, actor=signed_in.actor(), base_version=version)
+        _go_on(vendor, version)
     except Unavailable:
         message = _("Stripe does not answer right now. Your wish is written down, and we go on trying.")
         return responder.done(_billing(vendor), message, *EVENTS, level="warning")
     message = _("The cancellation is taken back. Your plan goes on as before.")
     return responder.done(_billing(vendor), message, *EVENTS)
+
+
+def _go_on(vendor: VendorAtDoor, version: int) -> None:
+    """Whoever goes on means it whatever else has changed since: add-ons that were cancelled along with the plan tell
+    their own, seconds later. Conflict where there is nothing to go on with any more.
+    """
+    try:
+        ending_flows.resume(vendor.id, actor=signed_in.actor(), base_version=version)
+    except Conflict:
+        held = subscriptions.overview(vendor.id)
+        end_reading()
+        if held is None or not held.cancel_at_period_end or held.version == version:
+            raise
+        ending_flows.resume(vendor.id, actor=signed_in.actor(), base_version=held.version)
 
 
 def _tell_credit(vendor: VendorAtDoor) -> None:

@@ -123,17 +123,20 @@ def _prove(declared: Audience) -> Caller:
 
 
 def _known(declared: Audience) -> Caller:
-    sent: dict[str, str] = request.environ
     asked = recent.asked_here() if declared.recent else None
     if asked is not None and asked.proved is not None:
         return asked.proved
-    kind, _, proof = sent.get("HTTP_AUTHORIZATION", "").partition(" ")
+    kind, _, proof = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if kind.lower() != "bearer" or not proof:
         raise Unauthenticated(N_("Send an API key or an access token: Authorization: Bearer …"))
-    now, code = clock.business(), sent.get("HTTP_X_VENDOR")
     metric = declared.counts() if declared.counts else None
     if asked is not None:
         asked.metric = metric
+    return _by_proof(proof, declared, metric)
+
+
+def _by_proof(proof: str, declared: Audience, metric: str | None) -> Caller:
+    now, code = clock.business(), request.environ.get("HTTP_X_VENDOR")
     if not proof.startswith("vp_"):
         found = callers.by_token(tokens.verify_access(proof), metric=metric, now=now)
         return _of_that_vendor(found, code)

@@ -30,6 +30,7 @@ from tests.transfer.conftest import bank, without_stripe
 from tests.web.test_vendor_balance import in_stripes_dashboard
 from tests.web.test_vendor_billing_details import sends
 from tests.web.test_vendor_checkout import owner, pays_through
+from tests.web.test_vendor_queries import counted
 
 __all__ = ["bank", "without_stripe"]
 pytestmark = pytest.mark.usefixtures("unscoped")
@@ -95,6 +96,15 @@ def test_what_is_named_is_what_is_charged(
     assert "Next charge: €58.31 on 29 March 2027" in billing(client, taxed.code)
 
 
+def test_the_page_after_paying_names_it_with_tax(client: FlaskClient, catalog: Flask, sandbox: Sandbox) -> None:
+    """€99.00 and 19 %, €18.81."""
+    steps.change(stripe_tax="yes")
+    who = owner(client)
+    sends(client, who)
+    page = text_of(client.get(pays_through(client, who), follow_redirects=True))
+    assert "The first charge is €117.81 on 29 January 2027." in page
+
+
 def goes_down(who: Someone) -> None:
     """To Essential at €49.00, planned for the end of the period."""
     price, version = catalog.offer("essential", Cycle.MONTHLY), subscriptions.held(who.vendor_id).version
@@ -114,6 +124,9 @@ def test_by_transfer_it_is_what_the_proforma_will_ask_for(client: FlaskClient, b
     travel.on(days=15)
     steps.tick()
     assert "Next transfer: €117.81, due on 28 February 2027" in billing(client, who.code)
+    with counted(db.engine) as seen:
+        billing(client, who.code)
+    assert len(seen) <= 6, "as many as for any other vendor (P9)"
     rate("DE", 2100, date(2027, 2, 28))
     page = billing(client, who.code)
     assert "Next transfer: €119.79, due on 28 February 2027" in page and "€99.00 and €20.79 tax." in page

@@ -144,6 +144,15 @@
     // after the browser has read the form, else the button's own name and value would be lost
     setTimeout(() => (event.submitter || find("button", form))?.setAttribute("aria-busy", "true"));
   });
+  // A form of the modal that fills a page of its own is sent as one: the modal would show it twice, one above the other.
+  on("submit", (event) => {
+    const form = event.target;
+    if (!form.matches('main form[hx-target="#modal-body"]') || !find(".modal-frame", form)) return;
+    event.stopImmediatePropagation();
+    if (form.dataset.sent) return event.preventDefault();
+    form.dataset.sent = "1";
+    setTimeout(() => event.submitter?.setAttribute("aria-busy", "true"));
+  }, true);
   addEventListener("pageshow", () => {
     document.querySelectorAll("form[data-sent]").forEach((form) => {
       delete form.dataset.sent;

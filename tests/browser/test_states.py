@@ -80,6 +80,20 @@ def test_many_mistakes_are_listed_first_and_lead_to_their_fields(page: Page) -> 
     expect(page.get_by_label("Email address")).to_be_focused()
 
 
+def test_a_form_that_fills_its_page_is_never_shown_twice(cast: dict[str, Member], open_as: OpenAs) -> None:
+    """Opened in a tab of its own it answers there: with the modal above it, each name would stand there twice."""
+    page = open_as(cast["trying"].email)
+    page.goto(f"/vendor/{cast['trying'].code}/team/invite")
+    page.get_by_role("button", name="Send the invitation").click()
+    expect(page.get_by_label("Email address")).to_be_focused()
+    expect(page.get_by_text("Enter an email address.")).to_be_visible()
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    page.get_by_label("Email address").fill("own.tab@elsewhere.example")
+    page.get_by_role("button", name="Send the invitation").click()
+    expect(page).to_have_url(re.compile(r"/team$"))
+    expect(page.get_by_text("The invitation to own.tab@elsewhere.example is on its way.")).to_be_visible()
+
+
 def test_the_menu_is_a_drawer_on_a_phone(cast: dict[str, Member], open_as: OpenAs) -> None:
     page = open_as(cast["trying"].email, 390)
     page.goto("/dashboard")

@@ -107,6 +107,7 @@ def test_more_storage_is_said_to_be_there_at_once(client: FlaskClient, sandbox: 
     shown = post(client, way(paying, "extra-storage"), {"quantity": "1"})
     sent = hidden(shown.get_data(as_text=True)) | {"quantity": "1"}
     assert post(client, way(paying, "extra-storage"), sent).status_code == 303
+    assert "Extra storage is yours and can be used at once." in text_of(client.get(f"/vendor/{paying.code}/addons"))
     settle(sandbox, client)
     change = f"/vendor/{paying.code}/addons/{db.session.query(VendorAddon.id).scalar()}/change"
     shown = post(client, change, {"quantity": "3"})

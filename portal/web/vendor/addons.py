@@ -140,7 +140,11 @@ def _next(vendor: VendorAtDoor, card: Card, started: Started) -> Response:
         return responder.go(started.url)
     if started.transfer_id:
         return responder.go(url_for("vendor_transfer.show", code=vendor.code, transfer_id=started.transfer_id))
-    flash(_("%(addon)s is yours. We are setting it up now.", addon=translated(card.name)), "success")
+    name = translated(card.name)
+    if card.provisioning == "storage":  # there at once: nothing is set up anywhere
+        flash(_("%(addon)s is yours and can be used at once.", addon=name), "success")
+    else:
+        flash(_("%(addon)s is yours. We are setting it up now.", addon=name), "success")
     return responder.go(url_for("vendor_addons.index", code=vendor.code))
 
 

@@ -18,6 +18,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,11 +142,12 @@ def run_pass(each: Pass, env: Mapping[str, str], report: Path, extra: Sequence[s
 def run(options: argparse.Namespace, extra: Sequence[str], folder: Path) -> int:
     """All passes, then the account of them; the last line adds up."""
     browser = services.chromium()
-    with services.redis(folder) as redis_url, services.postgres(folder) as postgres_url:
-        if absent := missing(
-            os.environ.get("PORTAL_REQUIRE", ""),
-            {"chromium": browser, "postgres": postgres_url, "redis": redis_url},
-        ):
+    required = os.environ.get("PORTAL_REQUIRE", "")
+    needed = options.on != "sqlite" or "postgres" in required
+    cluster = services.postgres(folder) if needed else nullcontext()
+    with services.redis(folder) as redis_url, cluster as postgres_url:
+        found = {"chromium": browser, "postgres": postgres_url, "redis": redis_url}
+        if absent := missing(required, found):
             print(f"Required here, but missing: {', '.join(absent)}")
             return 1
         lines, total = [], Tally()

@@ -57,14 +57,21 @@ def current_scope() -> int | str | None:
 
 @event.listens_for(Session, "do_orm_execute")
 def _add_criterion(state: ORMExecuteState) -> None:
-    if not (state.is_select or state.is_update or state.is_delete):
-        return
-    if not any(issubclass(mapper.class_, TenantMixin) for mapper in state.all_mappers):
-        return
     scope = _scope.get()
+    if isinstance(scope, _Unscoped) or not (state.is_select or state.is_update or state.is_delete):
+        return
+    if not _is_about_tenants(state):
+        return
     if scope is None:
         raise TenantNotSetError(str(state.statement)[:200])
-    if isinstance(scope, int):
-        state.statement = state.statement.options(
-            with_loader_criteria(TenantMixin, lambda cls: cls.vendor_id == scope, include_aliases=True)
-        )
+    state.statement = state.statement.options(
+        with_loader_criteria(TenantMixin, lambda cls: cls.vendor_id == scope, include_aliases=True)
+    )
+
+
+def _is_about_tenants(state: ORMExecuteState) -> bool:
+    """Mostly the first table says so; finding out all of them takes longer than many a statement."""
+    first = state.bind_mapper
+    if first is not None and issubclass(first.class_, TenantMixin):
+        return True
+    return any(issubclass(mapper.class_, TenantMixin) for mapper in state.all_mappers)

@@ -139,12 +139,13 @@ def needs_second(
 ) -> bool:  # fmt: skip
     """Above ``limit`` (minor units; 0: none) two different people approve; True when this was the first of them.
 
+    What came in before counts along: else one person could count any sum, in parts below the limit.
     What the first one said is kept: the second must agree to the amount, is shown ``start``, and approves the booking
     ``line_id`` with it. Conflict for another amount, Forbidden when the same person comes twice.
     """
-    if limit <= 0 or amount_minor <= limit:
-        return False
     first = transfer.first_approval
+    if limit <= 0 or (first is None and transfer.received_minor + amount_minor <= limit):
+        return False
     if first is None:
         transfer.first_approval = {
             "by": actor.id, "label": actor.label, "amount_minor": amount_minor, "at": now.isoformat(),

@@ -24,6 +24,7 @@ from portal.kit import clock, tenancy
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
 from portal.notifications.models import SentMail
+from portal.subscriptions import queries as subscriptions
 from tests.support import people
 from tests.support.people import Someone, text_of
 from tests.support.travel import Travel
@@ -436,3 +437,14 @@ def test_billing_promises_no_card_where_none_is_taken(client: FlaskClient, shop:
     assert "None yet. Invoices are paid by bank transfer." in page and "entered at Stripe" not in page
     for shown in (page, card):
         assert "closes unless a payment method was added or a bank transfer has arrived" in shown
+
+
+def test_who_comes_back_by_transfer_is_not_told_of_the_old_cancellation(client: FlaskClient, shop: Someone) -> None:
+    """What was cancelled has ended; now a payment is waited for, and nothing is on its way at Stripe."""
+    with tenancy.scoped(shop.vendor_id):
+        version = subscriptions.held(shop.vendor_id).version
+        db.session.rollback()
+    assert people.post(client, f"/vendor/{shop.code}/cancel", {"base_version": version}).status_code == 303
+    ordered(client, shop)
+    page = text_of(client.get(f"/vendor/{shop.code}/billing"))
+    assert "Waiting for payment" in page and "cancellation is on its way" not in page

@@ -88,6 +88,7 @@ def built_app(
         )
     )
     app.extensions["cleaner"] = Cleaner(app)
+    app.extensions["stage"] = Stage(app.extensions["cleaner"], sandbox_server, Travel(folder / "offset"))
     app.test_client_class = Browser
     gc.freeze()  # what was imported is no garbage: every full collection would look through it in vain
     yield app
@@ -99,7 +100,7 @@ def built_app(
 @pytest.fixture
 def travel(folder: Path) -> Travel:
     """Business time, at its known start."""
-    return Travel(folder / "offset")
+    return Travel(folder / "offset").to_the_start()
 
 
 @pytest.fixture
@@ -163,16 +164,10 @@ def client(catalog: Flask) -> FlaskClient:
     return catalog.test_client()
 
 
-@pytest.fixture(scope="session")
-def stage(built_app: Flask) -> Stage:
-    """The scenes of this test process."""
-    return Stage(built_app.extensions["cleaner"])
-
-
 @pytest.fixture
-def scene(stage: Stage, client: FlaskClient, sandbox: servers.Sandbox, travel: Travel) -> Scene:
+def scene(client: FlaskClient, sandbox: servers.Sandbox, travel: Travel) -> Scene:
     """``scene(name, build)``: build what a story has led to once, and start from there in every test."""
-    return Scene(stage, sandbox, travel, client)
+    return Scene.of(client)
 
 
 @pytest.fixture

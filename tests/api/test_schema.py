@@ -37,7 +37,7 @@ SENSIBLE = (
 def api(built_app: Flask, folder: Any) -> Iterator[Any]:
     """The document of a portal with one vendor, asked with the platform's key."""
     cleaner: Cleaner = built_app.extensions["cleaner"]
-    Travel(folder / "offset")
+    Travel(folder / "offset").to_the_start()
     cleaner.restore("empty")
     with built_app.app_context():
         load_catalog()

@@ -4,7 +4,7 @@ import copy
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -22,12 +22,10 @@ from portal.kit.actor import SYSTEM
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
 from tests.support.databases import Cleaner
-from tests.support.travel import Travel
+from tests.support.travel import A_MOMENT, Travel
 
 #: Long and unrelated words: nothing that the rules refuse.
 PASSWORD = "velvet-orchard-quartz-91"
-#: So little after a test's beginning, business time is what it was in the others.
-A_MOMENT = timedelta(minutes=1)
 _kept: dict[str, tuple["Someone", Any, datetime]] = {}
 
 

@@ -33,9 +33,11 @@ class Kept:
 
 @dataclass
 class Stage:
-    """All scenes of a test process."""
+    """All scenes of a test process, and what they are made of."""
 
     cleaner: Cleaner
+    sandbox: Sandbox
+    travel: Travel
     kept: dict[str, Kept] = field(default_factory=dict)
 
 
@@ -44,9 +46,12 @@ class Scene:
     """Builds a scene the first time it is asked for, and returns to it afterwards."""
 
     stage: Stage
-    sandbox: Sandbox
-    travel: Travel
     client: FlaskClient
+
+    @classmethod
+    def of(cls, client: FlaskClient) -> "Scene":
+        """Those of this browser's process."""
+        return cls(client.application.extensions["stage"], client)
 
     def __call__(self, name: str, build: Callable[[], T]) -> T:
         """What ``build`` gave, with everything as it stood then."""
@@ -56,17 +61,31 @@ class Scene:
             self._return_to(name)
         return copy.deepcopy(self.stage.kept[name].result)
 
+    def from_the_start(self, name: str, build: Callable[[], T]) -> T:
+        """The same where nothing has happened since the test began; where something has, just what ``build`` gives."""
+        return self(name, build) if self._is_at_the_start() else build()
+
+    def _is_at_the_start(self) -> bool:
+        cleaner = self.stage.cleaner
+        return (
+            cleaner.state == "catalog"
+            and cleaner.untouched()
+            and self.stage.sandbox.is_new()
+            and not self.client._cookies
+            and self.stage.travel.is_at_the_start()
+        )
+
     def _keep(self, name: str, result: Any) -> None:
         db.session.remove()
         self.stage.cleaner.save(name)
         jar = copy.deepcopy(self.client._cookies)
-        self.stage.kept[name] = Kept(self.sandbox.copied(), self.travel.now, jar, result)
+        self.stage.kept[name] = Kept(self.stage.sandbox.copied(), self.stage.travel.now, jar, result)
 
     def _return_to(self, name: str) -> None:
         kept = self.stage.kept[name]
         db.session.remove()
         self.stage.cleaner.restore(name)
         settings.forget()
-        self.sandbox.put_back(kept.stripe)
-        self.travel.to(kept.at)
+        self.stage.sandbox.put_back(kept.stripe)
+        self.stage.travel.to(kept.at)
         self.client._cookies = copy.deepcopy(kept.cookies)

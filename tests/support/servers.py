@@ -92,6 +92,12 @@ class Sandbox:
         else:
             self.post("/_sandbox/reset")
 
+    def is_new(self) -> bool:
+        """Does Stripe know of nothing but the endpoint, and is nothing going to go wrong?"""
+        with self.store().transaction() as connection:
+            known = "SELECT 1 FROM docs WHERE object != 'webhook_endpoint' UNION ALL SELECT 1 FROM faults LIMIT 1"
+            return connection.execute(known).fetchone() is None
+
     def copied(self) -> Copy:
         """All that Stripe knows now."""
         with self.store().transaction() as connection:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from portal.kit import clock
 
+#: So little after a test's beginning, business time is what it was in the others.
+A_MOMENT = timedelta(minutes=1)
+
 
 class Travel:
     """Business time starts at noon UTC on 15 January 2027 in every test and moves only when a test says so.
@@ -16,7 +19,11 @@ class Travel:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+
+    def to_the_start(self) -> "Travel":
+        """As each test begins."""
         self.to(self.START)
+        return self
 
     def to(self, moment: datetime) -> datetime:
         """Set business time."""
@@ -27,6 +34,10 @@ class Travel:
     def on(self, **delta: float) -> datetime:
         """Move on by days=…, hours=… and so on; gives the new time."""
         return self.to(clock.business() + timedelta(**delta))
+
+    def is_at_the_start(self) -> bool:
+        """Has it not moved since the test began?"""
+        return clock.business() - self.START < A_MOMENT
 
     @property
     def now(self) -> datetime:

@@ -17,6 +17,7 @@ from portal.stripe_events import reconcile
 from portal.subscriptions import queries as subscriptions
 from tests.support import people
 from tests.support.people import post, text_of
+from tests.support.scenes import Scene
 from tests.support.servers import KEY, Sandbox
 from tests.support.stories import (
     Somebody,
@@ -36,16 +37,20 @@ PARTIAL = {"HX-Request-Type": "partial"}
 
 
 @pytest.fixture
-def ada(client: FlaskClient, sandbox: Sandbox, travel: Travel) -> Somebody:
+def ada(client: FlaskClient, sandbox: Sandbox, travel: Travel, scene: Scene) -> Somebody:
     """Has paid for Professional; the portal knows everything."""
-    push_catalog()
-    somebody = signs_up()
-    assert pays(opens_checkout(somebody)).status_code == 303
-    settle(sandbox, client)
-    travel.on(days=14, hours=3)
-    sandbox.run_due()
-    settle(sandbox, client)
-    return somebody
+
+    def has_paid() -> Somebody:
+        push_catalog()
+        somebody = signs_up()
+        assert pays(opens_checkout(somebody)).status_code == 303
+        settle(sandbox, client)
+        travel.on(days=14, hours=3)
+        sandbox.run_due()
+        settle(sandbox, client)
+        return somebody
+
+    return scene.from_the_start("has paid for Professional", has_paid)
 
 
 @pytest.fixture
@@ -79,13 +84,13 @@ def price_at_stripe(tier: str) -> str:
     return str(price.stripe_price_id)
 
 
-def test_what_agrees_is_said(staff: FlaskClient, ada: Somebody) -> None:
+def test_what_agrees_is_said(ada: Somebody, staff: FlaskClient) -> None:
     assert "Compare with Stripe" in text_of(staff.get(f"/admin/vendors/{ada.id}"))
     assert "Everything agrees" in text_of(staff.get(page(ada), headers=PARTIAL))
 
 
 def test_a_subscription_changed_in_stripes_dashboard_shows_and_is_repaired(
-    staff: FlaskClient, ada: Somebody, sandbox: Sandbox, deaf: None
+    ada: Somebody, staff: FlaskClient, sandbox: Sandbox, deaf: None
 ) -> None:
     held = stripe_get(sandbox, f"subscriptions/{at_stripe(sandbox, ada)}")
     changes = {"items[0][id]": held["items"]["data"][0]["id"], "items[0][price]": price_at_stripe("business")}
@@ -113,7 +118,7 @@ def test_a_subscription_changed_in_stripes_dashboard_shows_and_is_repaired(
 
 
 def test_a_schedule_released_in_stripes_dashboard_shows_and_is_repaired(
-    staff: FlaskClient, ada: Somebody, sandbox: Sandbox, client: FlaskClient
+    ada: Somebody, staff: FlaskClient, sandbox: Sandbox, client: FlaskClient
 ) -> None:
     from portal.subscriptions import change_flows
     from portal.subscriptions.rules import When
@@ -139,7 +144,7 @@ def test_a_schedule_released_in_stripes_dashboard_shows_and_is_repaired(
     assert subscriptions.held(ada.id).stripe_schedule_id is None
 
 
-def test_another_card_shows_and_is_repaired(staff: FlaskClient, ada: Somebody, sandbox: Sandbox, deaf: None) -> None:
+def test_another_card_shows_and_is_repaired(ada: Somebody, staff: FlaskClient, sandbox: Sandbox, deaf: None) -> None:
     held = stripe_get(sandbox, f"subscriptions/{at_stripe(sandbox, ada)}")
     method = stripe_post(sandbox, "payment_methods/pm_card_mastercard/attach", customer=held["customer"])["id"]
     stripe_post(sandbox, f"subscriptions/{held['id']}", default_payment_method=method)
@@ -150,7 +155,7 @@ def test_another_card_shows_and_is_repaired(staff: FlaskClient, ada: Somebody, s
 
 
 def test_lost_charges_show_with_their_invoice(
-    staff: FlaskClient, ada: Somebody, sandbox: Sandbox, travel: Travel, deaf: None
+    ada: Somebody, staff: FlaskClient, sandbox: Sandbox, travel: Travel, deaf: None
 ) -> None:
     travel.on(days=31)
     sandbox.run_due()
@@ -165,7 +170,7 @@ def test_lost_charges_show_with_their_invoice(
 
 
 def test_a_subscription_that_nobody_ordered_here_is_named_and_left_alone(
-    staff: FlaskClient, ada: Somebody, sandbox: Sandbox, deaf: None
+    ada: Somebody, staff: FlaskClient, sandbox: Sandbox, deaf: None
 ) -> None:
     held = stripe_get(sandbox, f"subscriptions/{at_stripe(sandbox, ada)}")
     stranger = stripe_post(
@@ -181,7 +186,7 @@ def test_a_subscription_that_nobody_ordered_here_is_named_and_left_alone(
 
 
 def test_two_at_once_repair_once(
-    staff: FlaskClient, ada: Somebody, sandbox: Sandbox, travel: Travel, deaf: None
+    ada: Somebody, staff: FlaskClient, sandbox: Sandbox, travel: Travel, deaf: None
 ) -> None:
     travel.on(days=31)
     sandbox.run_due()
@@ -192,7 +197,7 @@ def test_two_at_once_repair_once(
     assert len(db.session.scalars(select(AuditEntry).where(AuditEntry.action == "stripe.reconciled")).all()) == 1
 
 
-def test_when_stripe_is_away_the_modal_says_so(staff: FlaskClient, ada: Somebody, sandbox: Sandbox) -> None:
+def test_when_stripe_is_away_the_modal_says_so(ada: Somebody, staff: FlaskClient, sandbox: Sandbox) -> None:
     stripe.configure("sk_test_wrong", sandbox.url, 0)
     try:
         partial, whole = staff.get(page(ada), headers=PARTIAL), staff.get(page(ada))

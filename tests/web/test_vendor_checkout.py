@@ -27,6 +27,7 @@ from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.rules import Status
 from tests.support import people
 from tests.support.people import PASSWORD, Someone, post, text_of
+from tests.support.scenes import Scene
 from tests.support.servers import KEY, Sandbox
 from tests.support.stories import VISA, lives_on, pays, push_catalog, settle
 from tests.support.travel import Travel
@@ -38,10 +39,14 @@ PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 def owner(client: FlaskClient, **about: Any) -> Someone:
     """A vendor in its trial whose owner is signed in, with Stripe knowing the catalog and the customer."""
-    push_catalog()
-    person = people.sign_up(client, **about)
-    jobs.run_all()
-    return person
+
+    def in_trial() -> Someone:
+        push_catalog()
+        person = people.sign_up(client, **about)
+        jobs.run_all()
+        return person
+
+    return Scene.of(client).from_the_start(f"an owner {sorted(about.items())}", in_trial)
 
 
 def member(client: FlaskClient, vendor_id: int, role: Role = Role.MEMBER) -> FlaskClient:

@@ -20,6 +20,7 @@ from portal.settings import service as settings
 from portal.subscriptions import queries as subscriptions
 from tests.support import people
 from tests.support.people import Someone, post, text_of
+from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
 from tests.support.stories import lives_on, pays, settle, stripe_get, stripe_post
 from tests.support.travel import Travel
@@ -47,11 +48,15 @@ def customer_of(who: Someone) -> str:
 
 
 @pytest.fixture
-def ada(client: FlaskClient, sandbox: Sandbox) -> Someone:
+def ada(client: FlaskClient, sandbox: Sandbox, scene: Scene) -> Someone:
     """An owner whose plan is paid with a Visa card; no event has arrived yet."""
-    who = owner(client)
-    client.get(pays_through(client, who))
-    return who
+
+    def has_paid() -> Someone:
+        who = owner(client)
+        client.get(pays_through(client, who))
+        return who
+
+    return scene("paid, and no event has arrived", has_paid)
 
 
 def adds(client: FlaskClient, who: Someone, card: str = MASTERCARD) -> str:

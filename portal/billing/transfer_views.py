@@ -1,5 +1,6 @@
 """A transfer as its page shows it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,6 +87,16 @@ def _view(row: Any) -> TransferView:
         decided_at=row.decided_at,
         version=row.version,
     )
+
+
+def waiting_ids(vendor_id: int, reasons: Collection[str]) -> list[int]:
+    """The transfers that are waited for whose invoices were written for one of these reasons; the oldest first."""
+    wanted = (
+        select(BankTransfer.id)
+        .join(Invoice, Invoice.id == BankTransfer.invoice_id)
+        .where(BankTransfer.vendor_id == vendor_id, BankTransfer.state.in_(WAITING), Invoice.reason.in_(reasons))
+    )
+    return list(db.session.scalars(wanted.order_by(BankTransfer.id)))
 
 
 def waiting_for(vendor_id: int, invoice_id: int | None = None) -> int | None:

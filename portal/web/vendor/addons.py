@@ -7,8 +7,11 @@ from flask_babel import gettext as _
 
 from portal.accounts.queries import VendorAtDoor
 from portal.addons import included, purchase, queries
+from portal.addons import transfers as addon_transfers
 from portal.addons.purchase import Way, Wish
 from portal.addons.queries import Card
+from portal.billing import transfer_views
+from portal.billing.transfer_views import TransferView
 from portal.checkout import addon_flows, transfer_flows
 from portal.checkout import queries as orders
 from portal.checkout.addon_flows import Started
@@ -22,6 +25,7 @@ from portal.kit.errors import Conflict, Invalid, NotFound, PaymentRequired, Unav
 from portal.kit.money import Money
 from portal.kit.unit_of_work import end_reading, unit_of_work
 from portal.subscriptions import queries as subscriptions
+from portal.subscriptions.rules import Provider
 from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.kit.filters import error_text, translated
@@ -44,7 +48,17 @@ FIELDS = ("domain", "how", "domain_id", "company", "country", "note")
 def index(code: str) -> Response:
     """What the vendor has above what it can add; as a fragment what it has."""
     vendor = signed_in.vendor()
-    return responder.respond(TEMPLATE, "mine", vendor=vendor, may_buy=may_buy(vendor), **shown(vendor))
+    held = subscriptions.overview(vendor.id)
+    waits = _waiting(vendor) if held and held.provider == Provider.TRANSFER else []
+    return responder.respond(
+        TEMPLATE, "mine", vendor=vendor, may_buy=may_buy(vendor), waits=waits, **shown(vendor, held)
+    )
+
+
+def _waiting(vendor: VendorAtDoor) -> list[TransferView]:
+    """What was asked for by bank transfer and is not there before the money is."""
+    ids = [] if responder.is_partial() else transfer_views.waiting_ids(vendor.id, addon_transfers.OURS)
+    return [transfer_views.one(transfer_id, vendor.id) for transfer_id in ids]
 
 
 @blueprint.get("/vendor/<code>/addons/available")

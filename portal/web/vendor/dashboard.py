@@ -12,6 +12,7 @@ from portal.kit import clock
 from portal.settings import queries as settings
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.queries import Overview
+from portal.subscriptions.rules import Provider, Status
 from portal.web.kit import audience, responder, signed_in
 from portal.web.vendor import activity, usage_panel
 from portal.web.vendor.billing import may_buy
@@ -61,8 +62,10 @@ def _tasks(who: Visitor, vendor: VendorAtDoor, held: Overview | None) -> list[Ta
         tasks.insert(0, Task(_("Confirm your email address"), who.verified, url_for("public_verify.waiting"),
                              _("Open the link that we sent you.")))  # fmt: skip
     if may_buy(vendor):
-        paid = held is not None and held.payment_method is not None
-        tasks.append(Task(_("Add a payment method"), paid, billing, _("What is left of the trial stays free.")))
+        paid = held is not None and (held.payment_method is not None or held.provider == Provider.TRANSFER)
+        in_trial = held is not None and held.status == Status.TRIAL
+        text = _("What is left of the trial stays free.") if in_trial else ""
+        tasks.append(Task(_("Add a payment method"), paid, billing, text))
     return tasks if not all(task.done for task in tasks) else []
 
 

@@ -108,6 +108,26 @@ def test_what_staff_writes_down_for_itself_is_not_shown(client: FlaskClient, ada
         assert "rude" not in words and "Sam" not in words
 
 
+def test_late_or_stopped_no_step_promises_what_has_passed(client: FlaskClient, ada: Someone, travel: Travel) -> None:
+    """Promised within 48 hours of noon on 15 January; then staff stops the run."""
+    from portal.addons import provisioning_staff as staff
+    from portal.kit import actor
+
+    addon_id = factory.addon(ada.vendor_id, factory.product())
+    run_id = factory.begin(addon_id)
+    jobs.run_all()
+    page = f"/vendor/{ada.code}/addons/{addon_id}/steps"
+    assert "We do this by hand. There is nothing for you to do. By 17 January 2027" in text_of(client.get(page))
+    travel.on(days=3)
+    late = text_of(client.get(page))
+    assert "This takes longer than we said." in late and "By 17 January 2027" not in late
+    with unit_of_work():
+        staff.cancel(run_id, note="No longer made", actor=actor.staff(9, "Sam Staff"), now=clock.business())
+    stopped = text_of(client.get(page)).split("What happened so far")[0]
+    assert "Setting up was stopped." in stopped and "Ask a question" in stopped
+    assert "We do this by hand." not in stopped, "nobody does it any more"
+
+
 def test_a_retry_can_be_asked_for_at_once(client: FlaskClient, ada: Someone, provider: Provider) -> None:
     _addon_id, page = remote(ada, provider)
     provider.down = True

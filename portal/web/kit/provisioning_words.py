@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from portal.addons.providers import Place
 from portal.addons.provisioning_queries import LogLine, RunRow, Setup, StepView
 from portal.addons.rules import AddonStatus, Origin, RunKind, RunState, StepState
+from portal.kit import clock
 from portal.web.kit import countries
 from portal.web.kit.filters import moment, translated
 
@@ -38,7 +39,11 @@ def filled(message: str | None, data: Mapping[str, Any]) -> str:
 
 
 def look(setup: Setup, step: StepView) -> str:
-    """As the steps component names it: the step that is on is "current", also before it was tried."""
+    """As the steps component names it: the step that is on is "current", also before it was tried; once a run was
+    stopped, what it did not come to is to be done.
+    """
+    if setup.state == RunState.CANCELLED and LOOKS[StepState(step.state)] in ("current", "waiting"):
+        return "todo"
     if step.state == StepState.TODO and setup.current == step:
         return "current"
     return LOOKS[StepState(step.state)]
@@ -46,13 +51,16 @@ def look(setup: Setup, step: StepView) -> str:
 
 def for_vendor(setup: Setup, step: StepView) -> str:
     """What the vendor reads under a step: nothing where the title says it."""
+    if look(setup, step) == "todo":
+        return ""
     said = filled(step.error, step.said)
     if step.state == StepState.RETRYING and step.next_try_at:
         return _("%(what)s We try again by ourselves on %(when)s.", what=said, when=moment(step.next_try_at))
     if step.state == StepState.WAITING_VENDOR and step.next_try_at and step.place != Place.DOMAINS:
         return _("%(what)s We look again on %(when)s.", what=said, when=moment(step.next_try_at))
     if step.state == StepState.WAITING_STAFF and step.due_at:
-        return _("%(what)s By %(when)s.", what=said, when=moment(step.due_at))
+        is_late = step.due_at <= clock.business()  # a date that has passed promises nothing
+        return said if is_late else _("%(what)s By %(when)s.", what=said, when=moment(step.due_at))
     if step.state in (StepState.FAILED, StepState.UNDONE):
         return _("%(what)s A person of ours looks at it. There is nothing for you to do.", what=said)
     if step.state == StepState.RUNNING or look(setup, step) == "current":

@@ -27,7 +27,7 @@ PAGES = {
 @pytest.fixture
 def inhabited(scene: Scene) -> World:
     """The world of the other tests, with a hundred payloads in every place."""
-    return scene("hostile text", lambda: world.build(scene.sandbox, scene.client))
+    return scene("hostile text", lambda: world.build(scene.stage.sandbox, scene.client))
 
 
 @pytest.fixture

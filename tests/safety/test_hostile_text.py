@@ -60,7 +60,7 @@ def test_every_column_of_words_has_a_place() -> None:
 @pytest.fixture
 def inhabited(scene: Scene) -> World:
     """Two vendors and the staff, everything about them told plainly."""
-    return scene("hostile text", lambda: world.build(scene.sandbox, scene.client))
+    return scene("hostile text", lambda: world.build(scene.stage.sandbox, scene.client))
 
 
 @dataclass

@@ -36,7 +36,7 @@ from tests.stripe_events.test_orders_of_events import (
     CHARGED_MAILS,
     now_has_a_card_that_fails,
 )
-from tests.support.scenes import Stage
+from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
 from tests.support.stories import (
     Somebody,
@@ -116,7 +116,7 @@ class Story:
 
 
 @pytest.fixture
-def story(client: FlaskClient, sandbox: Sandbox, travel: Travel, stage: Stage) -> Callable[..., Story]:
+def story(client: FlaskClient, sandbox: Sandbox, travel: Travel, scene: Scene) -> Callable[..., Story]:
     """``story(each, trial=…)``: somebody paid at Checkout, and nothing was heard of it yet."""
 
     def begun(each: bool, *, trial: bool = True) -> Story:
@@ -126,7 +126,7 @@ def story(client: FlaskClient, sandbox: Sandbox, travel: Travel, stage: Stage) -
         if not trial:
             end_trial(who)
         assert pays(opens_checkout(who)).status_code == 303
-        told = Story(Explorer(client, sandbox, travel, stage.cleaner, each=each), sandbox, who)
+        told = Story(Explorer(client, sandbox, travel, scene.stage.cleaner, each=each), sandbox, who)
         told.explorer.beside["page"] = told.page
         told.explorer.begin(NOON)
         return told

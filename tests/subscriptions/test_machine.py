@@ -316,7 +316,7 @@ def assert_framed(vendor_id: int) -> None:
 
 
 def run(scene: Scene, *, examples: int, steps: int, looks: int = 0, seed: int = 0) -> None:
-    around = {"client": scene.client, "sandbox": scene.sandbox, "travel": scene.travel}
+    around = {"client": scene.client, "sandbox": scene.stage.sandbox, "travel": scene.stage.travel}
     values = {**around, "scene": scene, "looks": looks}
     machine = seeded(seed)(type("LifeHere", (Life,), values)) if not looks else type("LifeHere", (Life,), values)
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

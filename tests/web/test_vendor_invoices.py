@@ -213,7 +213,7 @@ def test_a_dispute_of_a_card_payment_warns(client: FlaskClient, sandbox: Sandbox
 def test_the_pdf_is_a_private_file_with_everything_in_it(client: FlaskClient) -> None:
     operator()
     who = people.sign_up(client)
-    sends(client, who)
+    assert sends(client, who).status_code == 303
     invoice = asked(who, reference="RF8700000042")
     answer = client.get(f"/vendor/{who.code}/invoices/{invoice.id}/pdf")
     assert answer.mimetype == "application/pdf"
@@ -225,7 +225,7 @@ def test_the_pdf_is_a_private_file_with_everything_in_it(client: FlaskClient) ->
         "Proforma invoice", "PF-2027-00001", "Kilim House GmbH", "20095 Hamburg", "Bazaar Platform GmbH", "€117.81",
         "VAT 19% on €99.00", "DE89 3704 0044 0532 0130 00", "RF87 0000 0042", "29 January 2027", "Page 1 of 1",
     ):  # fmt: skip
-        assert part in words, part
+        assert part in words, f"{part} is not in: {words}"
     paid(invoice)
     words = pdf_words(client.get(f"/vendor/{who.code}/invoices/{invoice.id}/pdf").data)
     assert "INV-2027-00001" in words and "Paid in full on 15 January 2027." in words

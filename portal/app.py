@@ -10,7 +10,7 @@ from flask import Flask, Request, Response, g, has_request_context, request, ses
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_babel import Babel
 from flask_wtf import CSRFProtect
-from itsdangerous import BadSignature
+from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
@@ -64,6 +64,7 @@ class PageSessions(SecureCookieSessionInterface):
     session_class = PageSession
     #: A cookie in use is signed anew once a day, not with every answer: that took a tenth of a fragment.
     RENEWED_AFTER = timedelta(days=1)
+    _serializer: URLSafeTimedSerializer | None = None
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """The cookie's session; for programs an empty one that cannot be written."""
@@ -80,6 +81,19 @@ class PageSessions(SecureCookieSessionInterface):
         session = self.session_class(data)
         session.signed_at = signed_at
         return session
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """Made once, not for every cookie: the key stays while the process lives."""
+        if self._serializer is None:
+            self._serializer = super().get_signing_serializer(app)
+        return self._serializer
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Mostly there is nothing to save, and then no need to find out what the cookie is called and where it goes."""
+        if not session or self.should_set_cookie(app, session):
+            super().save_session(app, session, response)
+        elif session.accessed:
+            response.vary.add("Cookie")
 
     def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
         """Where something in it changed, and once a day where it is to last."""

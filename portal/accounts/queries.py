@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ScalarSelect, Select, bindparam, case, func, or_, select
@@ -112,13 +114,15 @@ def visitor(token_hash: str, *, code: str | None, preferred_vendor: int | None) 
     )
 
 
-def _features(joined: str | None) -> dict[str, str]:
+@lru_cache(maxsize=1024)
+def _features(joined: str | None) -> Mapping[str, str]:
+    """By feature its level. Most vendors of a plan hold the same, so it is seldom reckoned."""
     grants = []
     for part in (joined or "").split(";"):
         source, key, level = part.split("|") if part else ("", "", "")
         if source:
             grants.append(Grant(Source(source), "", Kind.FEATURE, key, level=level))
-    return combine(0, grants).features
+    return MappingProxyType(combine(0, grants).features)
 
 
 def _doors(joined: str | None) -> tuple[Door, ...]:
@@ -163,7 +167,7 @@ def _statement(named: bool) -> Select[*tuple[Any, ...]]:
     of_user = Membership.user_id == User.id
     wanted = Vendor.code == bindparam("code") if named else Vendor.id.is_not(None)
     first = case((Vendor.id == bindparam("preferred", type_=BigId), 0), else_=1)
-    return (
+    found = (
         select(
             UserSession.id.label("session_id"),
             User.id.label("user_id"),
@@ -202,9 +206,9 @@ def _statement(named: bool) -> Select[*tuple[Any, ...]]:
             UserSession.expires_at > bindparam("wall", type_=UtcDateTime()),
             User.blocked_at.is_(None),
         )
-        .order_by(first, Membership.id)
-        .limit(1)
     )
+    # Nobody is in the same team twice, so a named vendor needs no choice.
+    return found if named else found.order_by(first, Membership.id).limit(1)
 
 
 #: By whether the address names the vendor. Built once: building it took longer than its answer. The person at the door

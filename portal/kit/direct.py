@@ -69,7 +69,7 @@ class Direct:
     def __init__(self, statement: ReturnsRows) -> None:
         self._statement: Any = statement
         self._text: str | None = None
-        self._own: dict[str, Any] = {}
+        self._own: dict[str, bytes | None] = {}
 
     def __call__(self, told: dict[str, Any]) -> Sequence[Any]:
         """Its rows, by column name. Part of the transaction that is open.
@@ -115,12 +115,13 @@ class Direct:
         return self._shape._make(listed)
 
     def _made(self, told: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The text, and the constants that the statement itself names; both for ever."""
+        """The text, and the constants that the statement itself names, as they go over the wire; both for ever."""
         if self._text is None:
             compiled: Any = self._statement.compile(dialect=db.engine.dialect)
             made = compiled.construct_expanded_state(told)
             own = {name: value for name, value in made.parameters.items() if name not in told}
-            self._own = {name: value.value if isinstance(value, Enum) else value for name, value in own.items()}
+            plain = {name: value.value if isinstance(value, Enum) else value for name, value in own.items()}
+            self._own = {name: to_wire(value) for name, value in plain.items()}
             self._text = made.statement
         return self._text, {**self._own, **told}
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from portal.catalog.models import SubscriptionTier, TierLimit
 from portal.catalog.rules import METRIC_NAMES, PER_PERIOD, UNITS, Metric
 from portal.entitlements.models import EntitlementGrant
-from portal.entitlements.rules import Grant, Kind, Source, combine
+from portal.entitlements.rules import Grant, Kind, Rights, Source, combine
 from portal.kit.db import BigId, UtcDateTime
 from portal.kit.direct import Direct
 from portal.notifications.models import Dismissal
@@ -138,14 +138,17 @@ def read(vendor_id: int, period_start: datetime, now: datetime, *, user_id: int 
             offers.append(Offer(Metric(row.key), row.ref, row.name, row.amount, row.at, row.source == "self"))
         else:
             parts.setdefault(row.key, []).append(row)
-    found = [_meter(metric, parts[metric], used.get(metric), window) for metric in Metric if metric in parts]
+    rights = combine(0, [_grant(row) for rows in parts.values() for row in rows])
+    found = [_meter(metric, rights, parts[metric], used.get(metric), window) for metric in Metric if metric in parts]
     tiers = {row.ref for rows in parts.values() for row in rows if row.source == Source.TIER}
     return Reading(window, found, frozenset(dismissed), tuple(offers), frozenset(tiers))
 
 
-def _meter(metric: Metric, rows: list[Any], used: int | None, window: datetime) -> Meter:
-    grants = [Grant(Source(row.source), row.ref, Kind.LIMIT, row.key, row.amount) for row in rows]
-    rights = combine(0, grants)
+def _grant(row: Any) -> Grant:
+    return Grant(Source(row.source), row.ref, Kind.LIMIT, row.key, row.amount)
+
+
+def _meter(metric: Metric, rights: Rights, rows: list[Any], used: int | None, window: datetime) -> Meter:
     return Meter(
         metric=metric,
         name=METRIC_NAMES[metric],

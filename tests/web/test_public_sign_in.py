@@ -43,6 +43,15 @@ def test_a_cookie_in_use_is_renewed_once_a_day(client: FlaskClient, alice: peopl
             assert "Set-Cookie" not in client.get("/profile").headers
 
 
+def test_a_cookie_is_not_renewed_because_the_network_changed(client: FlaskClient, alice: people.Someone) -> None:
+    people.sign_in(client, "alice@example.com")
+    client.get("/profile")
+    moved = {"headers": {"User-Agent": "Elsewhere/2.0"}, "environ_base": {"REMOTE_ADDR": "203.0.113.9"}}
+    answer = client.get("/profile", **moved)  # type: ignore[arg-type]
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+
+
 def test_staff_are_led_to_the_vendors(client: FlaskClient) -> None:
     people.staff()
     assert people.sign_in(client, "sam@example.com").location == "/admin/vendors"

@@ -24,8 +24,18 @@ from portal.web.kit import audience, callers
 from portal.web.kit.audience import Audience, Needs, Side
 from portal.web.kit.hooks import HookedFlask, for_people
 
-login_manager = LoginManager()
-login_manager.session_protection = "basic"
+
+class Door(LoginManager):
+    """Flask-Login, which finds the person by the session's token alone."""
+
+    def _session_protection_failed(self) -> bool:
+        """The row behind the token decides at every request. The library reckons a digest of address and browser
+        first, only to mark a session whose network changed as not fresh, which nothing here asks; and signs it anew.
+        """
+        return False
+
+
+login_manager = Door()
 
 
 class SignedIn(UserMixin):
@@ -74,7 +84,8 @@ def leave() -> None:
 
 def visitor() -> Visitor | None:
     """The person at the door, or None."""
-    return current_user.visitor if current_user.is_authenticated else None
+    who = current_user._get_current_object()
+    return who.visitor if isinstance(who, SignedIn) else None
 
 
 def person() -> Visitor:

@@ -91,6 +91,7 @@ def built_app(
     app.extensions["stage"] = Stage(app.extensions["cleaner"], sandbox_server, Travel(folder / "offset"))
     app.test_client_class = Browser
     gc.freeze()  # what was imported is no garbage: every full collection would look through it in vain
+    gc.set_threshold(50_000, 20, 50)  # nor is most of what a test makes: looking every 700 things took a fifteenth
     yield app
     with app.app_context():
         db.engine.dispose()

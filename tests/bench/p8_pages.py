@@ -86,6 +86,8 @@ def sign_in(base: str, who: Somebody) -> str:
         answer = browser.post(f"{base}/sign-in", data=form, timeout=20, allow_redirects=False)
         if answer.status_code != 303:
             raise RuntimeError(f"signing in answered {answer.status_code}")
+        # The first page puts its secret against forged requests into the cookie; a browser has it from then on.
+        browser.get(f"{base}/profile", timeout=20)
         return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
 
 

@@ -189,6 +189,16 @@ def test_a_blocked_person_is_told_after_the_right_password_only(client: FlaskCli
     assert client.get("/profile").status_code == 303
 
 
+def test_who_is_blocked_while_signed_in_is_out_at_the_next_request(client: FlaskClient, alice: people.Someone) -> None:
+    people.sign_in(client, alice.email)
+    billing = f"/vendor/{alice.code}/billing"
+    assert client.get(billing).status_code == 200
+    with unit_of_work() as session:
+        session.get_one(User, alice.user_id).blocked_at = Travel.START
+    assert client.get(billing).location == f"/sign-in?next={billing}"
+    assert client.get("/dashboard").location == "/sign-in?next=/dashboard"
+
+
 def test_a_session_ends_after_thirty_days(client: FlaskClient, alice: people.Someone) -> None:
     people.sign_in(client, alice.email)
     day = clock.wall()

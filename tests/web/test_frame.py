@@ -84,6 +84,16 @@ def test_billing_says_once_that_the_subscription_has_ended(client: FlaskClient) 
     assert banners(client, f"/vendor/{who.code}/billing") == [], "its plan card says it, with the same button"
 
 
+def test_the_banner_speaks_the_readers_language_and_leads_to_the_plans(client: FlaskClient) -> None:
+    who = people.sign_up(client)
+    stands(who, Status.CANCELLED)
+    with client.session_transaction() as browser:
+        browser["locale"] = "de"
+    told = html(client, "/profile").split("</header>")[1].split("</aside>")[0]
+    assert "Ihr Abonnement ist beendet" in told and "Alles bleibt erhalten" in told
+    assert f'href="/vendor/{who.code}/plans"' in told and "Choose" not in told
+
+
 def test_people_of_several_vendors_can_switch(client: FlaskClient) -> None:
     who = people.sign_up(client)
     other = people.register("bob@example.com", business="Bobs Books")

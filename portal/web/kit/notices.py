@@ -9,6 +9,7 @@ from flask_babel import ngettext
 
 from portal.accounts.queries import VendorAtDoor
 from portal.billing import transfers
+from portal.kit.text import N_
 from portal.settings import queries as settings
 from portal.subscriptions.rules import Restriction, Status, restrictions, suspends_at
 from portal.web.kit.filters import day
@@ -36,6 +37,46 @@ class Call:
     def action_href(self) -> str:
         """Where the button leads, as banners name it."""
         return self.href
+
+
+#: By standing, not yet translated; ``href`` names the page. Most vendors stand well, and then no text is looked up.
+_ABOUT_MONEY = {
+    Status.PAST_DUE: Call(
+        N_("Pay the open invoice to keep everything open."),
+        N_("Pay now"),
+        "pay",
+        "danger",
+        N_("An invoice is unpaid"),
+    ),
+    Status.SUSPENDED: Call(
+        N_("Nothing is lost. Pay the open invoice and everything opens again."),
+        N_("Pay now"),
+        "pay",
+        "danger",
+        N_("Your subscription is suspended"),
+    ),
+    Status.PENDING_PAYMENT: Call(
+        N_("Your plan opens as soon as the payment has arrived."),
+        N_("To billing"),
+        "pay",
+        "warning",
+        N_("We are waiting for your payment"),
+    ),
+    Status.TRIAL_ENDED: Call(
+        N_("Everything is kept. Add a payment method to open it again."),
+        N_("Add payment method"),
+        "billing",
+        "warning",
+        N_("Your trial has ended"),
+    ),
+    Status.CANCELLED: Call(
+        N_("Everything is kept. Choose a plan to open it again."),
+        N_("Choose a plan"),
+        "plans",
+        "warning",
+        N_("Your subscription has ended"),
+    ),
+}
 
 
 def most_urgent(vendor: VendorAtDoor, closed: str | None, now: datetime, *, billing: str, plans: str) -> Call | None:
@@ -67,44 +108,11 @@ def _overdue(vendor: VendorAtDoor, now: datetime, billing: str) -> Call | None:
 
 
 def _about_money(standing: Status | None, billing: str, plans: str) -> Call | None:
-    calls = {
-        Status.PAST_DUE: Call(
-            _("Pay the open invoice to keep everything open."),
-            _("Pay now"),
-            f"{billing}#pay",
-            "danger",
-            _("An invoice is unpaid"),
-        ),
-        Status.SUSPENDED: Call(
-            _("Nothing is lost. Pay the open invoice and everything opens again."),
-            _("Pay now"),
-            f"{billing}#pay",
-            "danger",
-            _("Your subscription is suspended"),
-        ),
-        Status.PENDING_PAYMENT: Call(
-            _("Your plan opens as soon as the payment has arrived."),
-            _("To billing"),
-            f"{billing}#pay",
-            "warning",
-            _("We are waiting for your payment"),
-        ),
-        Status.TRIAL_ENDED: Call(
-            _("Everything is kept. Add a payment method to open it again."),
-            _("Add payment method"),
-            billing,
-            "warning",
-            _("Your trial has ended"),
-        ),
-        Status.CANCELLED: Call(
-            _("Everything is kept. Choose a plan to open it again."),
-            _("Choose a plan"),
-            plans,
-            "warning",
-            _("Your subscription has ended"),
-        ),
-    }
-    return calls.get(standing) if standing else None
+    said = _ABOUT_MONEY.get(standing) if standing else None
+    if said is None:
+        return None
+    leads_to = {"pay": f"{billing}#pay", "billing": billing, "plans": plans}[said.href]
+    return Call(_(said.text), _(said.label), leads_to, said.tone, _(said.title))
 
 
 def _trial_ends(vendor: VendorAtDoor, now: datetime, billing: str) -> Call | None:

@@ -24,6 +24,10 @@ class Method:
 
 def shown() -> list[Method]:
     """Every method that the operator shows, in the same order everywhere. What cannot work here is not shown."""
+    return [Method(code, *_words(code), is_live=offer == Offer.LIVE) for code, offer in _offered()]
+
+
+def _offered() -> list[tuple[str, Offer]]:
     operator = settings.current()
     offers = (
         (STRIPE, operator.pay_by_stripe, stripe.is_configured()),
@@ -31,9 +35,7 @@ def shown() -> list[Method]:
         (PAYPAL, operator.pay_by_paypal, False),
     )
     return [
-        Method(code, *_words(code), is_live=offer == Offer.LIVE)
-        for code, offer, works in offers
-        if offer == Offer.COMING_SOON or (offer == Offer.LIVE and works)
+        (code, offer) for code, offer, works in offers if offer == Offer.COMING_SOON or (offer == Offer.LIVE and works)
     ]
 
 
@@ -47,7 +49,7 @@ def _words(code: str) -> tuple[str, str]:
 
 def live() -> list[str]:
     """Codes of the methods that take money here."""
-    return [method.code for method in shown() if method.is_live]
+    return [code for code, offer in _offered() if offer == Offer.LIVE]
 
 
 def must_be_chosen() -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from portal.addons import domain_names, domain_rules, domains, platform_address
-from portal.addons.domain_rules import Checked, Heard, Purpose, RecordType, Standing, Verdict
+from portal.addons.domain_rules import Ask, Checked, Heard, Purpose, RecordType, Standing, Verdict, Wanted
 from portal.addons.models import Domain
 from portal.addons.rules import DomainState
 from portal.gateways import dns
@@ -61,7 +61,7 @@ def look(vendor_id: int, domain_id: int, *, now: datetime) -> Looked:
     name = domain_names.known(watched.name)
     records = domain_rules.wanted(name, watched.token, platform, watched.target)
     records += domain_rules.mail_records(name, watched.mail)
-    checks = domain_rules.check(records, platform, _Memory(dns.current()).ask)
+    checks = domain_rules.check(records, platform, _asked(records))
     standing = _standing(watched, checks, now)
     try:
         domain = _record(watched, checks, standing, now)
@@ -132,16 +132,11 @@ def _record(watched: _Watched, checks: list[Checked], standing: Standing, now: d
         return domains.record_look(watched.id, watched.vendor_id, kept, watched.was.state, standing, now=now)
 
 
-class _Memory:
-    """Asks each question once per look: all addresses of one name are one question."""
+def _asked(records: list[Wanted]) -> Ask:
+    """What DNS says to all that a look needs, asked at the same time, in the words of the rules."""
+    known = dns.current().ask_all(domain_rules.questions(records))
 
-    def __init__(self, resolvers: dns.Dns) -> None:
-        self._resolvers = resolvers
-        self._known: dict[tuple[str, str], list[Heard]] = {}
+    def ask(name: str, kind: RecordType) -> list[Heard]:
+        return [Heard(None if a.word == dns.Word.SILENT else a.values, a.why) for a in known[name, kind]]
 
-    def ask(self, name: str, kind: RecordType) -> list[Heard]:
-        """Every resolver's answer, in the words of the rules."""
-        if (name, kind) not in self._known:
-            answers = self._resolvers.ask(name, kind)
-            self._known[name, kind] = [Heard(None if a.word == dns.Word.SILENT else a.values, a.why) for a in answers]
-        return self._known[name, kind]
+    return ask

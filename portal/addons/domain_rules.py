@@ -15,6 +15,7 @@ from portal.addons.rules import DomainState
 PROOF_HOST, PROOF_PREFIX = "_vendor-portal", "vendor-portal-verification="
 
 RecordType = Literal["A", "AAAA", "CNAME", "MX", "TXT"]
+_FAMILIES: tuple[RecordType, ...] = ("A", "AAAA")
 
 
 class Purpose(StrEnum):
@@ -112,6 +113,16 @@ def host_in(zone: str, name: str) -> str:
 
 def _family(address: str) -> Literal["A", "AAAA"]:
     return "A" if ip_address(address).version == 4 else "AAAA"
+
+
+def questions(records: Sequence[Wanted]) -> list[tuple[str, RecordType]]:
+    """All that ``check`` may ask about these records, so that it can be asked at the same time."""
+    asked = [(record.name, record.kind) for record in records]
+    for record in records:
+        if record.purpose == Purpose.POINT:
+            names = (record.name, record.value) if record.kind == "CNAME" else (record.name,)
+            asked += [(name, kind) for name in names for kind in _FAMILIES]
+    return list(dict.fromkeys(asked))
 
 
 def check(records: Sequence[Wanted], platform: Platform, ask: Ask) -> list[Checked]:

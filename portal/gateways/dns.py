@@ -1,11 +1,15 @@
 """Questions to DNS, to named resolvers or the machine's own, with time-outs that a page can wait for.
 
 A resolver's word is kept apart from its silence: "there is none" (NXDOMAIN, no such record) is an answer, a time-out
-or SERVFAIL is none. Several resolvers are each asked, since one may be broken or lie for an hour.
+or SERVFAIL is none. Several resolvers are each asked, since one may be broken or lie for an hour. Questions asked
+together are under way at the same time and share one deadline.
 """
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from config import Config
@@ -16,8 +20,13 @@ if TYPE_CHECKING:
     from dns.rdatatype import RdataType
 
 RecordType = Literal["A", "AAAA", "CNAME", "MX", "TXT"]
+Question = tuple[str, RecordType]
 #: Seconds that one resolver gets for one question, over UDP and TCP together.
 PATIENCE = 2.5
+#: Seconds for all questions that are asked together, whatever is silent; what was not said by then is a time-out.
+DEADLINE = 4.0
+#: Questions under way at one moment: all those of a domain with mail, to as many resolvers as are asked.
+AT_ONCE = 32
 #: Resolvers asked per question; more would only make people wait.
 MOST = 3
 
@@ -49,8 +58,17 @@ class Dns:
 
     def ask(self, name: str, kind: RecordType) -> tuple[Answer, ...]:
         """Every resolver's answer about one record type of a name in ASCII. Never raises for what DNS does."""
+        return self.ask_all([(name, kind)])[name, kind]
+
+    def ask_all(self, questions: Iterable[Question]) -> dict[Question, tuple[Answer, ...]]:
+        """The same for each of several questions, within ``DEADLINE`` seconds for them together."""
         assert_no_transaction()
-        return tuple(_ask(resolver, name, kind) for resolver in self._resolvers())
+        wanted, resolvers, ends = list(dict.fromkeys(questions)), self._resolvers(), monotonic() + DEADLINE
+        if not wanted:
+            return {}
+        with ThreadPoolExecutor(min(AT_ONCE, len(wanted) * len(resolvers)), "dns") as pool:
+            asked = {each: [pool.submit(_ask, one, *each, ends) for one in resolvers] for each in wanted}
+        return {each: tuple(one.result() for one in under_way) for each, under_way in asked.items()}
 
     def _resolvers(self) -> list["dns.resolver.Resolver"]:
         from dns.resolver import Resolver
@@ -89,13 +107,16 @@ def split(address: str) -> tuple[str, int]:
     return str(ip_address(host)), number
 
 
-def _ask(resolver: "dns.resolver.Resolver", name: str, kind: RecordType) -> Answer:
+def _ask(resolver: "dns.resolver.Resolver", name: str, kind: RecordType, ends: float) -> Answer:
     import dns.exception
     import dns.resolver
     from dns.rdatatype import RdataType
 
+    left = min(PATIENCE, ends - monotonic())
+    if left <= 0:
+        return Answer(Word.SILENT, why="timeout")
     try:
-        answer = resolver.resolve(f"{name}.", kind, search=False)
+        answer = resolver.resolve(f"{name}.", kind, search=False, lifetime=left)
     except dns.resolver.NXDOMAIN:
         return Answer(Word.NONE, why="nxdomain")
     except dns.resolver.NoAnswer:

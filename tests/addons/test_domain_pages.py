@@ -1,12 +1,14 @@
 """The pages of domains and mailboxes: states in words, refusals at their fields, and how many statements they take."""
 
 import re
+from time import monotonic
 
 import pytest
 from flask.testing import FlaskClient
 
 from portal.addons import domain_names, domains, provisioning_staff
 from portal.addons.models import Domain, VendorAddon
+from portal.gateways import dns
 from portal.kit import clock, jobs
 from portal.kit.actor import SYSTEM
 from portal.kit.db import db
@@ -111,6 +113,28 @@ def test_silence_is_not_told_as_something_missing(client: FlaskClient, ada: Some
     names.says = "SERVFAIL"
     told = post(client, f"/vendor/{ada.code}/domains/{domain_id}/check", {}, follow_redirects=True)
     assert "DNS did not answer, so nothing has changed." in text_of(told) and "still missing" not in text_of(told)
+
+
+def test_a_look_waits_for_a_silent_name_server_once(
+    client: FlaskClient, ada: Someone, names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All questions arrive before the first is given up. Tried once one after another: they take six patiences."""
+    monkeypatch.setattr(dns, "PATIENCE", 1.0)
+    domain_id = add(ada)
+    names.says = "silence"
+    heard: list[float] = []
+    answer = names.answer
+
+    def noting(wire: bytes, over: str) -> bytes | None:
+        heard.append(monotonic())
+        return answer(wire, over)
+
+    monkeypatch.setattr(names, "answer", noting)
+    told = post(client, f"/vendor/{ada.code}/domains/{domain_id}/check", {}, follow_redirects=True)
+    assert "DNS did not answer, so nothing has changed." in text_of(told)
+    # The proof; the alias, the addresses of the name and those of the shop, of both kinds each.
+    assert len({(name, kind) for name, kind, _ in names.asked}) == 1 + 1 + 2 + 2
+    assert max(heard) - min(heard) < dns.PATIENCE
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from config import Config
 from portal.gateways import dns
-from portal.gateways.dns import Answer, Dns, Word
+from portal.gateways.dns import Answer, Dns, RecordType, Word
 from tests.support import name_server
 from tests.support.name_server import NameServer
 
@@ -48,6 +48,41 @@ def test_a_resolver_that_does_not_answer_says_nothing(
     monkeypatch.setattr(dns, "PATIENCE", 0.3)
     names.says = "silence"
     assert resolver.ask("myshop.test", "A") == (Answer(Word.SILENT, why="timeout"),)
+
+
+def test_silence_costs_one_patience_however_much_is_asked(names: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried once with a pool of one: of the questions, those after the deadline are never asked."""
+    monkeypatch.setattr(dns, "PATIENCE", 0.6)
+    monkeypatch.setattr(dns, "DEADLINE", 0.8)
+    names.says = "silence"
+    kinds: tuple[RecordType, ...] = ("A", "AAAA")
+    questions = [(f"n{number}.test", kind) for number in range(5) for kind in kinds]
+    told = Dns((names.address, names.address)).ask_all(questions)
+    assert told == dict.fromkeys(questions, (Answer(Word.SILENT, why="timeout"),) * 2)
+    assert {(name, kind) for name, kind, _ in names.asked} == set(questions), "all at the same time"
+
+
+def test_what_was_not_asked_by_the_deadline_is_a_time_out_and_not_an_answer(
+    names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried once without a deadline: all ten are asked, one after another."""
+    monkeypatch.setattr(dns, "AT_ONCE", 1)
+    monkeypatch.setattr(dns, "PATIENCE", 0.2)
+    monkeypatch.setattr(dns, "DEADLINE", 0.3)
+    names.says = "silence"
+    told = Dns((names.address,)).ask_all([(f"n{number}.test", "A") for number in range(10)])
+    assert set(told.values()) == {(Answer(Word.SILENT, why="timeout"),)}
+    assert len({name for name, _, _ in names.asked}) <= 2, "the first for 0.2 s, the second for what is left"
+
+
+def test_each_question_that_is_asked_together_gets_its_own_answer(resolver: Dns, names: NameServer) -> None:
+    names.set("myshop.test", "A", "203.0.113.9")
+    told = resolver.ask_all([("myshop.test", "A"), ("myshop.test", "TXT"), ("nothing.test", "A")])
+    assert told == {
+        ("myshop.test", "A"): (Answer(Word.FOUND, ("203.0.113.9",)),),
+        ("myshop.test", "TXT"): (Answer(Word.NONE, why="no_records"),),
+        ("nothing.test", "A"): (Answer(Word.NONE, why="nxdomain"),),
+    }
 
 
 def test_an_answer_too_long_for_udp_is_asked_for_by_tcp(resolver: Dns, names: NameServer) -> None:

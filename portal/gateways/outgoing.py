@@ -35,6 +35,8 @@ _NEVER: tuple[Network, ...] = tuple(
         "::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "100::/64", "3fff::/20", "5f00::/16", "fec0::/10",
     )
 )  # fmt: skip
+#: Where the names of this machine lead.
+_LOOPBACK: tuple[Address, ...] = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
 
 _allowed: tuple[Network, ...] = ()
 
@@ -88,8 +90,11 @@ def fault(url: str) -> str | None:
         return WRONG_URL
     if parts.scheme == "http" and not _allowed:
         return N_("The address must begin with https://.")
-    literal = _literal(parts.hostname or "")
-    return REFUSED if literal is not None and not may_reach(literal) else None
+    host = parts.hostname or ""
+    literal = _literal(host)
+    if literal is None:
+        return REFUSED if _is_this_machine(host) and not any(_is_allowed(each) for each in _LOOPBACK) else None
+    return None if may_reach(literal) else REFUSED
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -131,6 +136,11 @@ def _literal(host: str) -> Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+def _is_this_machine(host: str) -> bool:
+    """Such a name leads to this machine wherever it is asked (RFC 6761), so that nobody has to ask."""
+    return host.rstrip(".").rpartition(".")[2].lower() == "localhost"
 
 
 def _is_allowed(address: Address) -> bool:

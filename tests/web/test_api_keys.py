@@ -171,6 +171,9 @@ def test_a_delivery_shows_what_was_sent_and_is_sent_again(
     [
         ({"url": "http://shop.example.com/"}, "must begin with https://"),
         ({"url": "https://10.0.0.1/"}, "not public"),
+        ({"url": "https://localhost:8443/hooks"}, "not public"),
+        ({"url": "https://LOCALHOST./hooks"}, "not public"),
+        ({"url": "https://shop.localhost/hooks"}, "not public"),
         ({"url": "shop"}, "Enter an address such as"),
         ({"url": ""}, "Enter an address such as"),
         ({"url": "https://shop.example.com/", "kinds": ["no.such"]}, "not one of the values"),

@@ -102,10 +102,9 @@ def tend(vendor_id: int, day: int) -> None:
         return
     rows = purchase.had(vendor_id)
     if day < END_AFTER:
-        names = ", ".join(f"{r.addon.name} ({mails.detail(r)})" if mails.detail(r) else r.addon.name for r in rows)
         with unit_of_work():
             ends = since + timedelta(days=END_AFTER)
-            mails.closing(vendor_id, names, ends, f"{since.isoformat()}:{day}", now)
+            mails.closing(vendor_id, rows, ends, f"{since.isoformat()}:{day}", now)
         return
     for row in rows:
         flows.end_now(row.id, vendor_id, "suspended", actor=SYSTEM)

@@ -1,8 +1,10 @@
 """Which mails an add-on's life sends to the vendor's owner. Each names its cause, so each goes out once."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from portal.addons import rules
 from portal.addons.models import VendorAddon
 from portal.identity import queries as identity
 from portal.kit.money import Money
@@ -11,10 +13,11 @@ from portal.notifications.service import Recipient
 
 
 def detail(addon: VendorAddon) -> str:
-    """What tells this one from others of its kind: the domain's name, the size of the package, how many."""
-    name = str(addon.config.get("shown") or addon.config.get("name") or "")
-    size = addon.variant or (f"{addon.quantity} ×" if addon.quantity > 1 else "")
-    return ", ".join(part for part in (name, size) if part)
+    """What tells this one from others of its kind, as invoices and histories keep it: the domain's name, the size of
+    the package, how many.
+    """
+    number = addon.variant or (f"{addon.quantity} ×" if addon.quantity > 1 else "")
+    return ", ".join(part for part in (_shown(addon), number) if part)
 
 
 def _send(kind: str, vendor_id: int, key: str, now: datetime, **params: Any) -> None:
@@ -34,8 +37,17 @@ def _send(kind: str, vendor_id: int, key: str, now: datetime, **params: Any) -> 
     )
 
 
+def size(addon: VendorAddon) -> list[Any]:
+    """How much of it, as the mail's template says it in the recipient's language: unit and number."""
+    return list(rules.size(addon.addon.provisioning, addon.variant, addon.quantity, addon.addon.grants))
+
+
+def _shown(addon: VendorAddon) -> str:
+    return str(addon.config.get("shown") or addon.config.get("name") or "")
+
+
 def _about(addon: VendorAddon) -> dict[str, Any]:
-    return {"addon": addon.addon.name, "detail": detail(addon)}
+    return {"addon": addon.addon.name, "detail": _shown(addon), "size": size(addon)}
 
 
 def added(addon: VendorAddon, by: str, now: datetime) -> None:
@@ -43,10 +55,10 @@ def added(addon: VendorAddon, by: str, now: datetime) -> None:
     _send("addon_added", addon.vendor_id, str(addon.id), now, **_about(addon), by=by)
 
 
-def changed(addon: VendorAddon, before: str, after: str, by: str, at: datetime, now: datetime) -> None:
-    """Another size or number, from a day on."""
-    _send("addon_changed", addon.vendor_id, f"{addon.id}:{addon.version}", now, addon=addon.addon.name, before=before,
-          after=after, by=by, from_at=at.isoformat())  # fmt: skip
+def changed(addon: VendorAddon, before: list[Any], by: str, at: datetime, now: datetime) -> None:
+    """Another size or number, from a day on; ``before`` is the size that it had."""
+    _send("addon_changed", addon.vendor_id, f"{addon.id}:{addon.version}", now, addon=addon.addon.name,
+          detail=_shown(addon), before=before, after=size(addon), by=by, from_at=at.isoformat())  # fmt: skip
 
 
 def ending(addon: VendorAddon, by: str, ends: datetime, now: datetime) -> None:
@@ -74,6 +86,7 @@ def unpaid(addon: VendorAddon, amount: Money | None, ends: datetime, now: dateti
           ends_at=ends.isoformat())  # fmt: skip
 
 
-def closing(vendor_id: int, names: str, ends: datetime, key: str, now: datetime) -> None:
+def closing(vendor_id: int, addons: Iterable[VendorAddon], ends: datetime, key: str, now: datetime) -> None:
     """The vendor is suspended, and its add-ons are about to end."""
-    _send("addons_closing", vendor_id, key, now, addons=names, ends_at=ends.isoformat())
+    named = [[addon.addon.name, _shown(addon), size(addon)] for addon in addons]
+    _send("addons_closing", vendor_id, key, now, addons=named, ends_at=ends.isoformat())

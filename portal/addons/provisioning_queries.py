@@ -191,12 +191,13 @@ class LogLine:
 
 def log_of(vendor_id: int, addon_id: int) -> list[LogLine]:
     """What happened in all runs of a vendor's add-on, newest first; one statement, so many lines at most."""
-    return _log(_log_lines().where(ProvisioningRun.vendor_addon_id == addon_id, ProvisioningLog.vendor_id == vendor_id))
+    mine = (ProvisioningRun.vendor_addon_id == addon_id, ProvisioningLog.vendor_id == vendor_id)
+    return _log(_log_lines().where(*mine), to_staff=False)
 
 
 def log_of_run(run_id: int) -> list[LogLine]:
-    """What happened in a run, newest first."""
-    return _log(_log_lines().where(ProvisioningLog.run_id == run_id))
+    """What happened in a run, newest first, with the steps named as staff know them."""
+    return _log(_log_lines().where(ProvisioningLog.run_id == run_id), to_staff=True)
 
 
 def _log_lines() -> Select[Any]:
@@ -213,11 +214,12 @@ def _log_lines() -> Select[Any]:
     )  # fmt: skip
 
 
-def _log(statement: Select[Any]) -> list[LogLine]:
+def _log(statement: Select[Any], *, to_staff: bool) -> list[LogLine]:
     found = []
     for message, data, code, is_error, actor_kind, by, at, recipe, kind in db.session.execute(statement):
-        step = _words(recipe, kind, code).title if code else None
-        found.append(LogLine(message, data, step, is_error, actor_kind, by, at))
+        known = _words(recipe, kind, code) if code else None
+        title = ((known.staff_title if to_staff else "") or known.title) if known else None
+        found.append(LogLine(message, data, title, is_error, actor_kind, by, at))
     return found
 
 

@@ -150,8 +150,10 @@ def check(vendor_id: int, found: Offer, wish: Wish, *, beside: int | None = None
     mine = [row for row in had(vendor_id, found.product.id) if row.id != beside]
     if wish.quantity < 1:
         raise Invalid(fields={"quantity": N_("Please enter a number of at least 1.")})
-    if sum(row.quantity for row in mine if row.origin != Origin.INCLUDED) + wish.quantity > found.product.max_quantity:
-        raise too_many(found.product)
+    taken = sum(row.quantity for row in mine if row.origin != Origin.INCLUDED)
+    if taken + wish.quantity > found.product.max_quantity:
+        most = found.product.max_quantity
+        raise too_many(most, taken) if beside is None else too_many(most - taken, 0)
     if found.product.provisioning == "storage" and any(row.origin == Origin.BOUGHT for row in mine):
         raise Conflict(N_("You have this add-on already. Change its quantity instead."), code="had_already")
     name = wish.config.get("name")
@@ -159,10 +161,13 @@ def check(vendor_id: int, found: Offer, wish: Wish, *, beside: int | None = None
         raise Invalid(fields={"domain": N_("You have this for that domain already.")}, code="had_already")
 
 
-def too_many(product: Product) -> PortalError:
-    """More than one vendor may have."""
-    told = {"quantity": N_("That is more than you can have of it.")}
-    return Invalid(N_("You can have %(most)s of these at most."), fields=told, most=product.max_quantity)
+def too_many(most: int, taken: int) -> PortalError:
+    """More than one vendor may have, beside the ``taken`` that it has: says how many are left."""
+    left = most - taken
+    words = N_("You can have at most %(left)s more of it.") if taken else N_("You can have at most %(most)s of it.")
+    if left <= 0:
+        words = N_("You can have at most %(most)s of it, and you have as many already.")
+    return Invalid(words, fields={"quantity": words}, most=most, left=left)
 
 
 def had(vendor_id: int, product_id: int | None = None) -> list[VendorAddon]:

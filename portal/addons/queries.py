@@ -216,15 +216,15 @@ _HAS_ITEMS = Direct(
 )
 
 
-def included_had(vendor_id: int) -> frozenset[str]:
-    """Codes of what the vendor has because its tier includes it."""
+def included_had(vendor_id: int) -> dict[str, str]:
+    """Codes of what the vendor has because its tier includes it, each with how it is set up."""
     wanted = (
-        select(AddonProduct.code)
+        select(AddonProduct.code, AddonProduct.provisioning)
         .join(VendorAddon, VendorAddon.addon_id == AddonProduct.id)
         .where(VendorAddon.vendor_id == vendor_id, VendorAddon.status != AddonStatus.CANCELLED)
         .where(VendorAddon.origin == Origin.INCLUDED)
     )
-    return frozenset(db.session.scalars(wanted))
+    return {row.code: row.provisioning for row in db.session.execute(wanted)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """States of add-ons, of their setting up, and of domains; pure."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 
 class AddonStatus(StrEnum):
@@ -68,6 +70,24 @@ class DomainState(StrEnum):
     FAILING = "failing"
     FAILED = "failed"
     REMOVED = "removed"
+
+
+class Unit(StrEnum):
+    """What an add-on's size is counted in."""
+
+    ADDRESSES = "addresses"
+    GIGABYTES = "gigabytes"
+    PIECES = "pieces"
+
+
+def size(provisioning: str, variant: str, quantity: int, grants: Mapping[str, Any]) -> tuple[Unit, int]:
+    """How much of it: so many email addresses, so many gigabytes, or so many of it."""
+    if provisioning == "mailboxes":
+        return Unit.ADDRESSES, (int(variant) if variant.isdigit() else 1) * quantity
+    each = grants.get("limits", {}).get(variant, {}).get("storage_gb")
+    if provisioning == "storage" and each:
+        return Unit.GIGABYTES, int(each) * quantity
+    return Unit.PIECES, quantity
 
 
 class MailboxState(StrEnum):

@@ -189,7 +189,7 @@ def resize(addon: VendorAddon, price_id: int | None, variant: str, quantity: int
         addon.price_id, addon.next_price_id, addon.next_quantity = price_id, None, None
         return False
     before = mails.detail(addon) or f"{addon.quantity} ×"
-    was = {"variant": addon.variant, "quantity": addon.quantity}
+    was, had = {"variant": addon.variant, "quantity": addon.quantity}, mails.size(addon)
     addon.price_id, addon.variant, addon.quantity = price_id, variant, quantity
     addon.next_price_id = addon.next_quantity = None
     addon.version += 1
@@ -197,7 +197,7 @@ def resize(addon: VendorAddon, price_id: int | None, variant: str, quantity: int
     _note(addon, "addon_changed", actor, now, before=before, after=after)
     provisioning.begin(addon, RunKind.CHANGE, input={"before": was}, actor=actor, now=now)
     if tell:
-        mails.changed(addon, before, after, actor.label, now, now)
+        mails.changed(addon, had, actor.label, now, now)
     db.session.flush()
     return True
 

@@ -54,9 +54,26 @@ def _maybe_money(value: Any) -> bool:
     return value is None or _money(value)
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(_text(each) for each in value)
+
+
+def _size(value: Any) -> bool:
+    """Of an add-on: [unit, number]."""
+    return isinstance(value, list | tuple) and len(value) == 2 and _text(value[0]) and _number(value[1])
+
+
+def _named_addons(value: Any) -> bool:
+    """[[name, which one, size], …]"""
+    return isinstance(value, list) and all(
+        len(each) == 3 and _text(each[0]) and _text(each[1]) and _size(each[2]) for each in value
+    )
+
+
 _LOGIN = {"user_id": _number}
 _VENDOR = {"vendor_code": _text, "vendor_name": _text}
 _ADDON = {"addon": _text, "addon_id": _number}
+_THIS_ADDON = {**_VENDOR, "addon": _text, "detail": _text, "size": _size}
 _TICKET = {"subject": _text, "body": _text, "by": _text}
 
 KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
@@ -103,12 +120,13 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         },
         "suspended": {**_VENDOR, "number": _text, "amount": _maybe_money, "confirm": _flag},
         "reactivated": {**_VENDOR, "tier": _text},
-        "cancel_scheduled": {**_VENDOR, "tier": _text, "by": _text, "ends_at": _date},
+        "cancel_scheduled": {**_VENDOR, "tier": _text, "by": _text, "deleted": _texts, "ends_at": _date},
         "cancelled": {
             **_VENDOR,
             "tier": _text,
             "by": _text,
             "cause": _text,
+            "deleted": _texts,
             "ended_at": _date,
             "credit": _maybe_money,
         },
@@ -157,20 +175,21 @@ KINDS: Mapping[str, Mapping[str, Check]] = MappingProxyType(
         "change_scheduled": {**_VENDOR, "after": _text, "by": _text, "effective_at": _date},
         "change_failed": {**_VENDOR, "after": _text, "reason": _text},
         "change_failed_staff": {**_VENDOR, "after": _text},
-        "addon_added": {**_VENDOR, "addon": _text, "detail": _text, "by": _text},
+        "addon_added": {**_THIS_ADDON, "by": _text},
         "addon_changed": {
             **_VENDOR,
             "addon": _text,
-            "before": _text,
-            "after": _text,
+            "detail": _text,
+            "before": _size,
+            "after": _size,
             "by": _text,
             "from_at": _date,
         },
-        "addon_ending": {**_VENDOR, "addon": _text, "detail": _text, "by": _text, "ends_at": _date},
-        "addon_resumed": {**_VENDOR, "addon": _text, "detail": _text, "by": _text, "continues_at": _maybe_date},
-        "addon_ended": {**_VENDOR, "addon": _text, "detail": _text, "cause": _text, "ended_at": _date},
-        "addon_unpaid": {**_VENDOR, "addon": _text, "detail": _text, "amount": _maybe_money, "ends_at": _date},
-        "addons_closing": {**_VENDOR, "addons": _text, "ends_at": _date},
+        "addon_ending": {**_THIS_ADDON, "by": _text, "ends_at": _date},
+        "addon_resumed": {**_THIS_ADDON, "by": _text, "continues_at": _maybe_date},
+        "addon_ended": {**_THIS_ADDON, "cause": _text, "ended_at": _date},
+        "addon_unpaid": {**_THIS_ADDON, "amount": _maybe_money, "ends_at": _date},
+        "addons_closing": {**_VENDOR, "addons": _named_addons, "ends_at": _date},
         "addon_ready": {**_VENDOR, **_ADDON},
         "addon_failed": {**_VENDOR, **_ADDON},
         "addon_late": {**_VENDOR, **_ADDON, "promised_at": _date},

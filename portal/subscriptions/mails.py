@@ -3,12 +3,16 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import column, select, table
+
 from portal.billing import details
 from portal.billing.models import Invoice
 from portal.billing.queries import InvoiceRow
 from portal.catalog import queries as catalog
+from portal.catalog.models import AddonProduct
 from portal.catalog.rules import Tier
 from portal.identity import queries as identity
+from portal.kit.db import db
 from portal.kit.money import Money
 from portal.notifications import service as notifications
 from portal.notifications.service import Recipient
@@ -20,6 +24,11 @@ from portal.subscriptions.rules import Ended, Provider
 ABOUT_MONEY = frozenset(
     {"receipt", "transfer_instructions", "transfer_received", "transfer_approved", "transfer_rejected"}
 )
+
+#: Add-ons belong to a room above; which kinds a vendor has is all that a mail needs of them.
+_addons = table("vendor_addons", column("vendor_id"), column("addon_id"), column("status"))
+#: Ending one deletes what cannot be made again: mail, and a certificate's private key.
+_DELETED_WITH = ("mailboxes", "certificate")
 
 
 def _send(kind: str, vendor_id: int, key: str, now: datetime, **params: Any) -> None:
@@ -123,8 +132,9 @@ def reactivated(subscription: VendorSubscription, since: datetime | None, now: d
 
 def cancel_scheduled(subscription: VendorSubscription, by: str, now: datetime) -> None:
     """Cancelled for the end of the period: until when everything stays open."""
+    ends = subscription.cancel_at or subscription.period_end
     _send("cancel_scheduled", subscription.vendor_id, _iso(subscription.cancelled_at), now, tier=_tier(subscription),
-          by=by, ends_at=(subscription.cancel_at or subscription.period_end).isoformat())  # fmt: skip
+          by=by, deleted=_deleted_with(subscription.vendor_id), ends_at=ends.isoformat())  # fmt: skip
 
 
 def cancelled(
@@ -136,7 +146,19 @@ def cancelled(
     """
     which = f"{subscription.stripe_subscription_id or subscription.id}:{_iso(subscription.cancelled_at)}"
     _send("cancelled", subscription.vendor_id, which, now, tier=_tier(subscription), by=by, cause=cause,
-          ended_at=now.isoformat(), credit=plain(credit) if credit else None)  # fmt: skip
+          deleted=_deleted_with(subscription.vendor_id), ended_at=now.isoformat(),
+          credit=plain(credit) if credit else None)  # fmt: skip
+
+
+def _deleted_with(vendor_id: int) -> list[str]:
+    """The kinds of add-ons that the vendor has and that are deleted when they end."""
+    kinds = (
+        select(AddonProduct.provisioning)
+        .join(_addons, _addons.c.addon_id == AddonProduct.id)
+        .where(_addons.c.vendor_id == vendor_id, _addons.c.status != "cancelled")
+        .where(AddonProduct.provisioning.in_(_DELETED_WITH))
+    )
+    return sorted(set(db.session.scalars(kinds)))
 
 
 def credit_at_stripe(subscription: VendorSubscription) -> Money | None:

@@ -25,6 +25,13 @@ WHEN = datetime(2027, 1, 29, 12, 0, tzinfo=UTC).isoformat()
 EUR = {"minor": 4839, "currency": "EUR"}
 VENDOR = {"vendor_code": "kilim-house", "vendor_name": "Kilim House"}
 ADDON = {"addon": "Custom domain", "addon_id": 7}
+DOMAIN = {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "size": ["pieces", 1]}
+STORAGE = {**VENDOR, "addon": "Extra storage", "detail": "", "before": ["gigabytes", 50], "after": ["gigabytes", 1250]}
+LEFT = {"by": "Sam Staff", "cause": "asked", "deleted": [], "ended_at": WHEN}
+CLOSING = [
+    ["Custom domain", "www.myshop.de", ["pieces", 1]],
+    ["Email", "www.myshop.de", ["addresses", 10]],
+]
 TICKET = {"subject": "How do I export?", "body": "Open the menu.\n\nChoose export.", "by": "Sam Staff"}
 
 #: kind → (params beyond those that every mail of its sort has, words that must be there, the page it leads to)
@@ -139,12 +146,12 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     ),
     "reactivated": ({**VENDOR, "tier": "Professional"}, ["Professional", "open again"], "/dashboard"),
     "cancel_scheduled": (
-        {**VENDOR, "tier": "Professional", "by": "Alice Owner", "ends_at": WHEN},
-        ["Professional", "Alice Owner", "29 January 2027", "taken back"],
+        {**VENDOR, "tier": "Professional", "by": "Alice Owner", "deleted": [], "ends_at": WHEN},
+        ["Professional", "Alice Owner", "29 January 2027", "Nothing is deleted", "taken back"],
         "/vendor/kilim-house/billing",
     ),
     "cancelled": (
-        {**VENDOR, "tier": "Professional", "by": "Sam Staff", "cause": "asked", "ended_at": WHEN, "credit": EUR},
+        {**VENDOR, **LEFT, "tier": "Professional", "credit": EUR},
         ["Professional", "Sam Staff", "29 January 2027", "Nothing is deleted", "€48.39 that you paid for"],
         "/vendor/kilim-house/plans",
     ),
@@ -154,38 +161,42 @@ MAILS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         "/vendor/kilim-house/billing",
     ),
     "addon_added": (
-        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "by": "Alice Owner"},
+        {**DOMAIN, "by": "Alice Owner"},
         ["Custom domain", "www.myshop.de", "Alice Owner", "watch each step"],
         "/vendor/kilim-house/addons",
     ),
     "addon_changed": (
-        {**VENDOR, "addon": "Extra storage", "before": "1 ×", "after": "3 ×", "by": "Alice Owner", "from_at": WHEN},
-        ["Extra storage", "3 ×", "29 January 2027"],
+        {**STORAGE, "by": "Alice Owner", "from_at": WHEN},
+        ["Extra storage changes to 1,250 GB", "50 GB", "29 January 2027"],
         "/vendor/kilim-house/addons",
     ),
     "addon_ending": (
-        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "by": "Alice Owner", "ends_at": WHEN},
+        {**DOMAIN, "by": "Alice Owner", "ends_at": WHEN},
         ["Custom domain", "www.myshop.de", "29 January 2027", "taken back"],
         "/vendor/kilim-house/addons",
     ),
     "addon_resumed": (
-        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "by": "Alice Owner", "continues_at": WHEN},
+        {**DOMAIN, "by": "Alice Owner", "continues_at": WHEN},
         ["Custom domain", "29 January 2027", "renews as before"],
         "/vendor/kilim-house/addons",
     ),
     "addon_ended": (
-        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "cause": "unpaid", "ended_at": WHEN},
+        {**DOMAIN, "cause": "unpaid", "ended_at": WHEN},
         ["Custom domain", "was not paid", "29 January 2027"],
         "/vendor/kilim-house/addons",
     ),
     "addon_unpaid": (
-        {**VENDOR, "addon": "Custom domain", "detail": "www.myshop.de", "amount": EUR, "ends_at": WHEN},
+        {**DOMAIN, "amount": EUR, "ends_at": WHEN},
         ["Custom domain", "€48.39", "29 January 2027", "Everything else stays"],
         "/vendor/kilim-house/addons",
     ),
     "addons_closing": (
-        {**VENDOR, "addons": "Custom domain (www.myshop.de)", "ends_at": WHEN},
-        ["www.myshop.de", "29 January 2027", "keeps everything"],
+        {**VENDOR, "addons": CLOSING, "ends_at": WHEN},
+        [
+            "Custom domain (www.myshop.de), Email (www.myshop.de, 10 email addresses)",
+            "29 January 2027",
+            "keeps everything",
+        ],
         "/vendor/kilim-house/billing",
     ),
     "tier_changed": (
@@ -328,6 +339,16 @@ def render(kind: str, person: people.Someone, locale: str = "en", **more: Any) -
     if "invitation_id" in rules.KINDS[kind]:
         params["invitation_id"] = invited(person)
     rules.check(kind, params)
+    return of(kind, person, locale, params)
+
+
+def written(kind: str, person: people.Someone, *, without: str = "", **changed: Any) -> Rendered:
+    """As ``render``, for a mail whose parameters were checked by an earlier version."""
+    params = {name: value for name, value in {**MAILS[kind][0], **changed}.items() if name != without}
+    return of(kind, person, "en", params)
+
+
+def of(kind: str, person: people.Someone, locale: str, params: dict[str, Any]) -> Rendered:
     vendor = person.vendor_id if "vendor_code" in params else None
     mail = SentMail(
         kind=kind,
@@ -363,6 +384,59 @@ def test_a_mail_can_be_written_in_german(alice: people.Someone, kind: str) -> No
     mail = render(kind, alice, "de")
     assert '<html lang="de">' in mail.html
     assert "29 January" not in mail.text and "€48.39" not in mail.text
+
+
+@pytest.mark.parametrize(
+    ("size", "english", "german"),
+    [
+        (["addresses", 1], "1 email address", "1 E-Mail-Adresse"),
+        (["addresses", 10], "10 email addresses", "10 E-Mail-Adressen"),
+        (["gigabytes", 1250], "1,250 GB", "1.250 GB"),
+        (["pieces", 3], "3 of them", "3 Stück"),
+    ],
+)
+def test_sizes_are_said_in_the_readers_words(alice: people.Someone, size: list[Any], english: str, german: str) -> None:
+    for kind in ("addon_added", "addon_ending", "addon_resumed", "addon_ended", "addon_unpaid"):
+        for locale, words in (("en", english), ("de", german)):
+            mail = render(kind, alice, locale, size=size)
+            assert f": www.myshop.de, {words}\n" in mail.text and f"www.myshop.de, {words}</strong>" in mail.html
+    for locale, words in (("en", english), ("de", german)):
+        mail = render("addon_changed", alice, locale, before=["pieces", 2], after=size)
+        assert words in mail.subject and f": {words}\n" in mail.text and f"{words}</strong>" in mail.html
+
+
+def test_a_single_one_without_a_name_has_no_details(alice: people.Someone) -> None:
+    """Tried once with the line always there: it said "Details: –"."""
+    for kind in ("addon_added", "addon_ending", "addon_resumed", "addon_ended", "addon_unpaid", "addon_changed"):
+        more: dict[str, Any] = {} if kind == "addon_changed" else {"size": ["pieces", 1]}
+        mail = render(kind, alice, detail="", **more)
+        assert "Details" not in mail.text and "Details" not in mail.html
+    assert "Details: www.myshop.de\n" in render("addon_changed", alice, detail="www.myshop.de").text
+
+
+def test_what_was_written_down_with_the_words_of_before_is_still_sent(alice: people.Someone) -> None:
+    mail = written("addon_added", alice, detail="www.myshop.de, 10", without="size")
+    assert "Details: www.myshop.de, 10\n" in mail.text
+    mail = written("addon_changed", alice, before="1 ×", after="3 ×", without="detail")
+    assert "After: 3 ×\n" in mail.text and "Details" not in mail.text
+    assert "Add-ons: Custom domain" in written("addons_closing", alice, addons="Custom domain").text
+    assert "Nothing is deleted" in written("cancelled", alice, without="deleted").text
+
+
+@pytest.mark.parametrize("kind", ["cancel_scheduled", "cancelled"])
+def test_whoever_loses_mail_or_a_key_is_not_told_that_nothing_is_deleted(alice: people.Someone, kind: str) -> None:
+    """Tried once with the old sentence alone."""
+    mail_told, key_told = "Mailboxes that end are deleted with their mail.", "The private key of a certificate"
+    for deleted, said in (
+        (["mailboxes"], [mail_told]),
+        (["certificate"], [key_told]),
+        (["certificate", "mailboxes"], [mail_told, key_told]),
+    ):
+        mail = render(kind, alice, deleted=deleted)
+        for text in (mail.text, mail.html):
+            assert "othing is deleted" not in text and "verything is kept" not in text
+            assert [words for words in (mail_told, key_told) if words in text] == said
+    assert mail_told not in render(kind, alice).text
 
 
 def test_dates_are_the_vendors(alice: people.Someone) -> None:

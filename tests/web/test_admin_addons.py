@@ -163,6 +163,22 @@ def test_given_for_free_with_a_reason_and_taken_away(finance: FlaskClient, vendo
     assert {"addon.added", "addon.removal", "addon.ended"} <= {e.action for e in db.session.query(AuditEntry)}
 
 
+def test_more_than_may_be_had_is_said_with_what_is_left(finance: FlaskClient, vendor: Someone) -> None:
+    """100 are the most: 98 are given, so that 2 are left, and then none. Tried once with the most alone."""
+    path = f"/admin/vendors/{vendor.vendor_id}/add-ons/give"
+
+    def gives(number: int) -> str:
+        given = {"price": str(price_of("extra-storage")), "quantity": str(number), "reason": "Sorry"}
+        return text_of(sends(finance, path, **given))
+
+    assert "You can have at most 100 of it." in gives(101)
+    gives(98)
+    assert "You can have at most 2 more of it." in gives(3)
+    gives(2)
+    assert "You can have at most 100 of it, and you have as many already." in gives(1)
+    assert sum(addon.quantity for addon in queries.of_vendor(vendor.vendor_id, clock.business())) == 100
+
+
 def test_the_form_asks_for_what_the_chosen_addon_needs(finance: FlaskClient, vendor: Someone) -> None:
     """With JavaScript only its fields are there; without it all of them, since nobody knows yet what is chosen."""
     path = f"/admin/vendors/{vendor.vendor_id}/add-ons/give"

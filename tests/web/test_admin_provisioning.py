@@ -4,16 +4,19 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from types import ModuleType
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from portal.addons import certificates
+from portal.addons.providers import Step, certificate, mailboxes, manual, own_domain, registrar, storage
 from portal.addons.rules import AddonStatus
 from portal.identity.rules import StaffKind
 from portal.kit import jobs
 from portal.kit.db import db
+from portal.web.admin.provisioning_words import TO_STAFF
 from tests.addons import factory
 from tests.addons.provider import Provider
 from tests.addons.test_certificate import KILIM, NOW, Authority
@@ -125,6 +128,29 @@ def test_a_run_shows_its_task_and_takes_four_statements(sam: FlaskClient, ada: S
     with counted(db.engine) as seen:
         sam.get(f"{LIST}/{run_id}")
     assert len(seen) == 3, "who is at the door, the run with its steps, the log"
+
+
+def test_staff_read_of_the_vendor_what_the_vendor_reads_of_itself(sam: FlaskClient, ada: Someone) -> None:
+    """Tried once with the vendor's words: they tell staff to hand in a request of their own."""
+    run_id = factory.begin(factory.addon(ada.vendor_id, factory.product("certificate")))
+    jobs.run_all()
+    read = text_of(sam.get(f"{LIST}/{run_id}"))
+    assert "The vendor has to name the company and the domain" in read and "Tell us the company" not in read
+    assert "The vendor says for whom the certificate is" in read and "Company and domain" not in read
+    assert "The vendor has to name the company and the domain" in text_of(sam.get(LIST))
+    by_hand_run = text_of(sam.get(f"{LIST}/{by_hand(ada)}"))
+    assert "The vendor has nothing to do." in by_hand_run and "We set it up for you" not in by_hand_run
+
+
+@pytest.mark.parametrize("recipe", [certificate, mailboxes, manual, own_domain, registrar, storage])
+def test_nothing_that_speaks_to_the_vendor_is_said_to_staff(recipe: ModuleType) -> None:
+    """Messages and steps' titles that say "you" have words of staff's own beside them."""
+    to_vendor = re.compile(r"\byou(rs?)?\b|\bus\b|We (order|get)", re.IGNORECASE)
+    said = [text for name, text in vars(recipe).items() if name.isupper() and isinstance(text, str)]
+    steps = [each for each in vars(recipe).values() if isinstance(each, type) and issubclass(each, Step)]
+    titles = [each.staff_title or each.title for each in steps if hasattr(each, "title")]
+    read = [TO_STAFF.get(text, text) for text in said] + titles
+    assert [text for text in read if to_vendor.search(text.replace("to us", ""))] == []
 
 
 def test_a_step_is_completed_with_a_note(sam: FlaskClient, ada: Someone) -> None:

@@ -16,6 +16,8 @@ from portal.checkout.models import Order
 from portal.kit import clock, jobs
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
+from portal.notifications import rendering
+from portal.notifications.models import SentMail
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.history import lock
 from portal.subscriptions.rules import Status
@@ -115,6 +117,10 @@ def test_more_storage_is_said_to_be_there_at_once(client: FlaskClient, sandbox: 
     assert post(client, change, hidden(shown.get_data(as_text=True))).status_code == 303
     told = text_of(client.get(f"/vendor/{paying.code}/addons"))
     assert "Done. You have 30 GB now." in told and "being set up" not in told
+    mail = rendering.render(db.session.scalars(db.select(SentMail).filter_by(kind="addon_changed")).one())
+    assert mail.subject == "Extra storage changes to 30 GB" and "Before: 10 GB\nAfter: 30 GB\n" in mail.text
+    mail = rendering.render(db.session.scalars(db.select(SentMail).filter_by(kind="addon_added")).one())
+    assert "Details: 10 GB\n" in mail.text
 
 
 def test_a_plan_that_has_ended_brings_nothing(client: FlaskClient) -> None:
@@ -145,7 +151,7 @@ def test_the_success_page_is_true_before_the_event(client: FlaskClient, sandbox:
         ("extra-storage", {"quantity": "0"}, "at least 1"),
         ("extra-storage", {"quantity": "-3"}, "at least 1"),
         ("extra-storage", {"quantity": "lots"}, "at least 1"),
-        ("extra-storage", {"quantity": "101"}, "more than you can have"),
+        ("extra-storage", {"quantity": "101"}, "You can have at most 100 of it."),
         ("premium-ssl", {"domain": "www.myshop.de", "company": "", "country": "DE"}, "as it is registered"),
         ("premium-ssl", {"domain": "www.myshop.de", "company": "Ada", "country": "Germany"}, "Choose the country."),
     ],

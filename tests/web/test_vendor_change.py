@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from portal.billing.models import Invoice
 from portal.catalog import queries as catalog
 from portal.catalog import service as prices
-from portal.catalog.rules import Cycle, Metric
+from portal.catalog.rules import Cycle, IncludedAddon, Metric
 from portal.kit import clock
 from portal.kit.actor import SYSTEM
 from portal.kit.db import db
@@ -20,6 +20,7 @@ from portal.kit.unit_of_work import unit_of_work
 from portal.subscriptions import queries as subscriptions
 from portal.subscriptions.models import TierChange
 from portal.subscriptions.rules import Status
+from portal.web.vendor.addon_choices import AddonChoice
 from tests.support.people import Someone, post, text_of
 from tests.support.scenes import Scene
 from tests.support.servers import Sandbox
@@ -349,6 +350,17 @@ def test_an_included_addon_is_kept_or_ends_as_was_decided(
     assert says in text_of(client.get(f"/vendor/{paying.code}/billing"))
     decided = db.session.scalars(select(TierChange.choices)).one()
     assert decided is not None and decided["addons"][0]["keep"] == (choice == "keep")
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("mailboxes", "deleted with their mail"), ("certificate", "private key"), ("domain", "Nothing is deleted")],
+)
+def test_what_ends_with_an_included_addon_is_said(client: FlaskClient, kind: str, says: str) -> None:
+    choice = AddonChoice(IncludedAddon("some", "Some", "", 1), kind, None, None, ())
+    with client.application.test_request_context():
+        (end,) = choice.options
+    assert says in end["text"]
 
 
 def test_each_limit_that_would_be_exceeded_leads_to_its_meter(client: FlaskClient, paying: Someone) -> None:

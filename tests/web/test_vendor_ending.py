@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from portal.kit import clock
 from portal.kit.db import db
 from portal.kit.unit_of_work import unit_of_work
+from portal.notifications import rendering
 from portal.notifications.models import SentMail
 from portal.subscriptions import dunning, queries
 from portal.subscriptions.history import lock
@@ -71,7 +72,23 @@ def test_it_says_what_becomes_of_add_ons_and_of_mail(client: FlaskClient, paying
     factory.addon(paying.vendor_id, factory.product("mailboxes"))
     told = text_of(opened(client, paying))
     assert "Mailboxes that end are deleted with their mail." in told and "Nothing is deleted." not in told
-    assert "Your data, your invoices and bought credits stay" in told
+    assert "Your data, your invoices and bought credits stay" in told and "private key" not in told
+    factory.addon(paying.vendor_id, factory.product("certificate"))
+    assert "The private key of a certificate that ends is deleted." in text_of(opened(client, paying))
+
+
+@pytest.mark.parametrize("kind", ["storage", "mailboxes"])
+def test_the_mail_says_of_mailboxes_what_the_page_says(
+    client: FlaskClient, sandbox: Sandbox, paying: Someone, kind: str
+) -> None:
+    """Tried once without looking at add-ons: both mails said that nothing is deleted."""
+    factory.addon(paying.vendor_id, factory.product(kind))
+    leaves(client, paying)
+    mail = db.session.scalars(db.select(SentMail).filter_by(kind="cancel_scheduled")).one()
+    text = rendering.render(mail).text
+    with_mail = kind == "mailboxes"
+    assert ("Mailboxes that end are deleted with their mail." in text) == with_mail
+    assert ("Nothing is deleted" in text) != with_mail
 
 
 def test_cancelled_the_billing_page_says_until_when_and_takes_it_back(
@@ -141,7 +158,7 @@ def test_a_trial_ends_at_once_and_the_page_says_there_is_no_second(client: Flask
     answer = leaves(client, who)
     assert answer.headers["HX-Redirect"] == f"/vendor/{who.code}/billing"
     page = text_of(client.get(f"/vendor/{who.code}/billing"))
-    assert "Your trial has ended. Nothing was charged, and everything is kept." in page
+    assert "Your trial has ended. Nothing was charged, and your data is kept." in page
     assert "This subscription has ended" in page and "Choose a plan" in page
     plans = client.get("/dashboard", follow_redirects=True)
     assert plans.request.path == f"/vendor/{who.code}/plans"

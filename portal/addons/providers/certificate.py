@@ -23,6 +23,8 @@ from portal.addons.rules import RunKind
 from portal.kit.text import N_
 
 ANSWER = timedelta(days=2)
+TELL_US = N_("Tell us the company and the domain that the certificate names, or hand in a request of your own.")
+WE_ORDER = N_("We order the certificate. The authority may call your company to check that it exists.")
 CHECKLIST = (
     N_("Download the request."),
     N_("Order the certificate with it; the authority may call the company."),
@@ -62,10 +64,7 @@ class Request(Step):
         """With the details everything is there; the key is made while they are recorded, so that it never travels."""
         if _is_told(ctx) and not self._own_key(ctx):
             return Done(result={"name": ctx.config["name"]})
-        return WaitVendor(
-            N_("Tell us the company and the domain that the certificate names, or hand in a request of your own."),
-            timedelta(days=1),
-        )
+        return WaitVendor(TELL_US, timedelta(days=1))
 
     def _own_key(self, ctx: Context) -> bool:
         """Is a certificate renewed whose key the vendor made itself? Then a new request of the vendor's is needed."""
@@ -100,8 +99,7 @@ class Order(Step):
     def act(self, ctx: Context) -> Outcome:
         """Give the task to staff."""
         due = ctx.promised_at or ctx.now + ANSWER
-        message = N_("We order the certificate. The authority may call your company to check that it exists.")
-        return WaitStaff(message, due, CHECKLIST)
+        return WaitStaff(WE_ORDER, due, CHECKLIST)
 
 
 class Forget(Step):

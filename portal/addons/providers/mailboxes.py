@@ -86,6 +86,7 @@ class MakeKey(Step):
 
     code = "make_key"
     title = N_("Making the key that signs your mails")
+    staff_title = N_("Making the key that signs the vendor's mails")
 
     def find(self, ctx: Context) -> Found | None:
         """Is there one?"""

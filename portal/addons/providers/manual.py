@@ -8,6 +8,7 @@ from portal.kit.text import N_
 
 #: By when staff should have done what nothing was promised for.
 ANSWER = timedelta(days=2)
+BY_HAND = N_("We do this by hand. There is nothing for you to do.")
 
 CHECKLISTS = {
     RunKind.SETUP: (
@@ -40,7 +41,7 @@ class _ByHand(Step):
     def act(self, ctx: Context) -> Outcome:
         """Give the task to staff: until the promised time where there is one."""
         due = ctx.promised_at or ctx.now + ANSWER
-        return WaitStaff(N_("We do this by hand. There is nothing for you to do."), due, CHECKLISTS[ctx.kind])
+        return WaitStaff(BY_HAND, due, CHECKLISTS[ctx.kind])
 
 
 class SetUp(_ByHand):

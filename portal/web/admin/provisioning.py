@@ -21,8 +21,8 @@ from portal.identity.rules import StaffKind
 from portal.kit import clock
 from portal.kit.errors import Conflict, Invalid, NotFound, TooLarge
 from portal.kit.unit_of_work import unit_of_work
+from portal.web.admin import provisioning_words as words
 from portal.web.kit import audience, responder, signed_in, uploads
-from portal.web.kit import provisioning_words as words
 from portal.web.kit.forms import Form
 from portal.web.vendor.certificate import attachment
 

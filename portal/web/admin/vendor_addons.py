@@ -28,6 +28,7 @@ from portal.web.kit import audience, countries, responder, signed_in
 from portal.web.kit.filters import day, error_text, translated
 from portal.web.kit.forms import Form, second
 from portal.web.vendor import addon_words
+from portal.web.vendor.addon_forms import in_words
 
 blueprint = Blueprint("admin_vendor_addons", __name__)
 CHANGED = ("addons-changed", "subscription-changed", "history-changed", "usage-changed")
@@ -117,7 +118,7 @@ def give(vendor_id: int) -> Response:
         filled.price.errors = [_("This is not sold with the vendor's tier. Give it for free, or change the tier.")]
         return _give(vendor_id, filled, 422)
     except (Invalid, Conflict, PaymentRequired, Unavailable, Forbidden) as error:
-        filled.refuse(error)
+        filled.refuse(in_words(error))
         return _give(vendor_id, filled, error.status)
     return responder.done(_page(vendor_id), _("%(vendor)s has it. It is being set up.", vendor=head.name), *CHANGED)
 

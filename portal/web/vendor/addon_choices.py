@@ -1,7 +1,7 @@
 """What becomes of add-ons that the present tier includes and the coming one does not (SUB-5): kept or ended."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask_babel import gettext as _
@@ -24,9 +24,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class AddonChoice:
-    """One add-on to decide on, shaped like a form's field. ``price`` None: it is not sold alone, so it ends."""
+    """One add-on to decide on, shaped like a form's field. ``kind`` is how it is set up; ``price`` None: it is not sold
+    alone, so it ends.
+    """
 
     addon: IncludedAddon
+    kind: str
     price: AddonPriceTag | None
     data: str | None
     errors: tuple[str, ...]
@@ -49,12 +52,20 @@ class AddonChoice:
     @property
     def options(self) -> list[dict[str, Any]]:
         """Keep it at its list price, or let it end."""
-        end = {"value": END, "label": _("It ends then"), "text": _("Nothing is deleted; it only stops working.")}
+        end = {"value": END, "label": _("It ends then"), "text": self._loses}
         if self.price is None:
             return [end]
         each = _("%(amount)s per year") if self.price.cycle == Cycle.YEARLY else _("%(amount)s per month")
         keep = {"value": KEEP, "label": _("Keep it"), "meta": each % {"amount": money(self.price.amount, whole=True)}}
         return [keep, end]
+
+    @property
+    def _loses(self) -> str:
+        if self.kind == "mailboxes":
+            return _("Mailboxes that end are deleted with their mail.")
+        if self.kind == "certificate":
+            return _("The private key of a certificate that ends is deleted.")
+        return _("Nothing is deleted; it only stops working.")
 
     def kept(self) -> dict[str, Any]:
         """The decision as the change remembers it."""
@@ -75,10 +86,10 @@ def choices(
 
     The list price is that of the coming cycle where there is one, else any.
     """
-    had = addons.included_had(vendor_id) if lost else frozenset()
+    had = addons.included_had(vendor_id) if lost else {}
     asked = [addon for addon in lost if addon.code in had]
     tags = catalog.addon_prices({addon.code for addon in asked}, currency) if asked else []
-    return [_choice(addon, _tag(addon, tags, cycle), sent) for addon in asked]
+    return [_choice(addon, had[addon.code], _tag(addon, tags, cycle), sent) for addon in asked]
 
 
 def _tag(addon: IncludedAddon, tags: Sequence[AddonPriceTag], cycle: Cycle) -> AddonPriceTag | None:
@@ -86,14 +97,14 @@ def _tag(addon: IncludedAddon, tags: Sequence[AddonPriceTag], cycle: Cycle) -> A
     return next((tag for tag in mine if tag.cycle == cycle), None) or next(iter(mine), None)
 
 
-def _choice(addon: IncludedAddon, tag: AddonPriceTag | None, sent: Mapping[str, str] | None) -> AddonChoice:
-    blank = AddonChoice(addon, tag, END if tag is None else None, ())
+def _choice(addon: IncludedAddon, kind: str, tag: AddonPriceTag | None, sent: Mapping[str, str] | None) -> AddonChoice:
+    blank = AddonChoice(addon, kind, tag, END if tag is None else None, ())
     if sent is None or tag is None:
         return blank
     chosen = sent.get(blank.name)
     if chosen in (KEEP, END):
-        return AddonChoice(addon, tag, chosen, ())
-    return AddonChoice(addon, tag, None, (_("Choose whether to keep it."),))
+        return replace(blank, data=chosen)
+    return replace(blank, errors=(_("Choose whether to keep it."),))
 
 
 def decided(found: Sequence[AddonChoice]) -> dict[str, Any] | None:

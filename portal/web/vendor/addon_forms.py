@@ -20,10 +20,17 @@ NUMBER = N_("Please enter a number of at least 1.")
 
 def refuse(form: Form, error: PortalError, code: str) -> None:
     """Put a refusal at the form; where an open invoice stands in the way, with the link to it."""
-    form.refuse(error)
+    form.refuse(in_words(error))
     if error.code in ("past_due", "invoice_unpaid") and form.form_errors:
         link = Markup(' <a href="{}">{}</a>').format(to_pay(code), _("To the open invoice"))
         form.form_errors[-1] = escape(form.form_errors[-1]) + link
+
+
+def in_words(error: PortalError) -> PortalError:
+    """The same refusal with its figures in the words at its fields, in the reader's language."""
+    if error.params:
+        error.fields = {name: _(words) % error.params for name, words in error.fields.items()}
+    return error
 
 
 def to_pay(code: str) -> str:

@@ -21,12 +21,14 @@ from portal.web.kit import audience, responder, signed_in
 from portal.web.kit.audience import Needs
 from portal.web.kit.filters import day, error_text
 from portal.web.kit.forms import second
+from portal.web.vendor import addon_mail_words
 from portal.web.vendor import addon_words as words
 from portal.web.vendor.addon_forms import ResizeForm, confirms_first, refuse
 from portal.web.vendor.addons import EVENTS
 from portal.web.vendor.billing import may_buy
 
 blueprint = Blueprint("vendor_addon", __name__)
+addon_mail_words.register(blueprint)
 MANAGE, CHANGE = "vendor/addons/manage.html", "vendor/addons/change.html"
 
 

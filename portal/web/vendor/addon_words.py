@@ -6,8 +6,9 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
+from portal.addons import rules
 from portal.addons.queries import Card, Had, Option
-from portal.addons.rules import AddonStatus, Origin
+from portal.addons.rules import AddonStatus, Origin, Unit
 from portal.catalog.rules import METRIC_NAMES, Cycle, Metric
 from portal.kit import clock
 from portal.kit.money import Money
@@ -47,13 +48,12 @@ def one_more(card: Card) -> str:
 
 def size(provisioning: str, variant: str, quantity: int, grants: Any) -> str:
     """How much of it: so many addresses, so many gigabytes."""
-    if provisioning == "mailboxes":
-        count = (int(variant) if variant.isdigit() else 1) * quantity
+    unit, count = rules.size(provisioning, variant, quantity, grants)
+    if unit == Unit.ADDRESSES:
         return ngettext("%(num)s address", "%(num)s addresses", count)
-    limits: dict[str, int] = grants.get("limits", {}).get(variant, {})
-    if provisioning == "storage" and limits.get("storage_gb"):
-        return _("%(count)s GB", count=number(int(limits["storage_gb"]) * quantity))
-    return f"{number(quantity)} ×" if quantity > 1 else ""
+    if unit == Unit.GIGABYTES:
+        return _("%(count)s GB", count=number(count))
+    return f"{number(count)} ×" if count > 1 else ""
 
 
 def gives(card: Card) -> str:

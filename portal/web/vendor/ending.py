@@ -107,7 +107,7 @@ def cancel(code: str) -> Response:
         message = _("Stripe does not answer right now. Your cancellation is written down, and we go on trying.")
         return responder.done(_billing(vendor), message, *EVENTS, level="warning")
     if now:
-        flash(_("Your subscription has ended. Nothing more is charged, and everything is kept."), "success")
+        flash(_("Your subscription has ended. Nothing more is charged, and your data is kept."), "success")
         _tell_credit(vendor)
         return responder.go(_billing(vendor))  # the product is closed: everything around the page is another
     return _cancelled(vendor, leaving)
@@ -152,7 +152,7 @@ def _tell_credit(vendor: VendorAtDoor) -> None:
 
 def _cancelled(vendor: VendorAtDoor, leaving: Leaving) -> Response:
     if leaving.at_once:
-        flash(_("Your trial has ended. Nothing was charged, and everything is kept."), "success")
+        flash(_("Your trial has ended. Nothing was charged, and your data is kept."), "success")
         return responder.go(_billing(vendor))  # the product is closed: everything around the page is another
     ends = day(leaving.ends_at)
     message = _("Your subscription is cancelled. Everything stays open until %(date)s.", date=ends)
@@ -187,4 +187,5 @@ def _show(vendor: VendorAtDoor, filled: CancelForm, status: int = 200) -> Respon
         TEMPLATE, "modal", status=status, vendor=vendor, held=held, leaving=leaving, form=filled, under_way=under_way,
         had=list(dict.fromkeys(translated(addon.name) for addon in had)),
         with_mail=any(addon.provisioning == "mailboxes" for addon in had),
+        with_key=any(addon.provisioning == "certificate" for addon in had),
     )  # fmt: skip

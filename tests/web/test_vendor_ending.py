@@ -102,6 +102,7 @@ def test_cancelled_the_billing_page_says_until_when_and_takes_it_back(
     assert (now(paying).at_period_end, now(paying).feedback, now(paying).comment) == (True, "unused", "Quiet year")
     page = text_of(client.get(f"/vendor/{paying.code}/billing"))
     assert "Cancelled for 28 February 2027" in page and "Keep Professional" in page
+    assert "your data stays" in page and "nothing is deleted" not in page, "mailboxes are, where there are any"
     assert "Ends on 28 February 2027. Nothing more is charged." in page
     assert "Cancel subscription" not in page
     assert "Cancelled for 28 February 2027" in text_of(client.get("/dashboard")), "the timeline tells it"

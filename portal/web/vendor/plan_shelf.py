@@ -55,6 +55,6 @@ def reasons() -> dict[str, str]:
                         "until you pay."),
         "pending_payment": _("We are waiting for your payment. Your plan opens as soon as it has arrived."),
         "suspended": _("Your subscription is suspended because an invoice is unpaid. Pay it, and everything opens."),
-        "cancelled": _("Your subscription has ended. Choose a plan to open everything again; nothing was deleted."),
+        "cancelled": _("Your subscription has ended. Choose a plan to open everything again; your data is kept."),
         "unverified": _("Please confirm your email address first: we sent you a link."),
     }  # fmt: skip

@@ -48,8 +48,9 @@ _WORDS = frozenset(
 _ADDRESSES = frozenset(
     ("href", "src", "action", "formaction", "hx-get", "hx-post", "hx-push-url", "hx-replace-url", "data-href")
 )
-#: Ours lead to ourselves or to a mail program; a scheme is never taken from text, except where webhooks go (as text).
-_HARMLESS = re.compile(r"(?:/(?![/\\])|\?|#|mailto:)[^\s\"'<>]*")
+#: Ours lead to ourselves (whole in mails, and what is signed there may look like anything) or to a mail program; a
+#: scheme is never taken from text, except where webhooks go (as text).
+_HARMLESS = re.compile(r"(?:(?:http://localhost)?/(?![/\\])|\?|#|mailto:)[^\s\"'<>]*")
 #: What no page of ours contains, whoever wrote it.
 _NEVER = frozenset(("iframe", "object", "embed", "base", "math", "style", "plaintext", "frame", "applet", "portal"))
 

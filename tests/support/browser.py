@@ -24,3 +24,4 @@ class Browser(FlaskClient):
         finally:
             if has_app_context():
                 db.session.rollback()
+                db.session.expire_all()  # a session without a transaction keeps what it read before

@@ -111,7 +111,8 @@ def refused(vendor: VendorAtDoor, error: LimitReached | FeatureMissing) -> Upsel
             said, label = _("The add-on %(addon)s brings more.", addon=addon), _("See add-ons")
             href = url_for("vendor_addons.index", code=vendor.code)
         else:
-            said = f"{said} {_('There is also an add-on for it: %(addon)s.', addon=addon)}"
+            also = _("There is also an add-on for it: %(addon)s.", addon=addon)
+            said = f"{said} {also}"
     return Upsell(_(REACHED[metric]), said, label, href, True)
 
 
